@@ -1,0 +1,146 @@
+"""Write and read the files that stages hand to each other, whole or not at all.
+
+Every write goes to a temporary file beside the target, is forced to disk and then renamed, so a
+full disk or a kill leaves the old file or none. Parquet pages carry checksums that every read
+verifies: without them half of all one-bit flips would be read as other data.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from stages.lib.params import UserError
+
+# Small enough that a worker holds a few of them, large enough to compress well.
+ROWS_PER_GROUP = 100_000
+
+
+@contextmanager
+def replace_file(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes the place of `path`.
+
+    Raises
+    ------
+    UserError
+        The operating system refuses to write (full disk, no permission); the file that stood
+        at `path` before still stands there.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with open(partial, "rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{path}: cannot be written: {reason}; nothing was left there") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def table_writer(path: Path | str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """Yield a writer for tables of `schema`; the file appears at `path` when the block ends well.
+
+    The bytes depend on the rows and on how they are cut into ``write_table`` calls only.
+    """
+    with (
+        replace_file(path) as partial,
+        pq.ParquetWriter(
+            partial, schema, compression="zstd", write_page_checksum=True, version="2.6"
+        ) as writer,
+    ):
+        yield writer
+
+
+def write_table(table: pa.Table, path: Path | str) -> None:
+    """Write `table` to a parquet file at `path`, atomically and with page checksums."""
+    with table_writer(path, table.schema) as writer:
+        writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+
+
+def _unreadable(path: Path, error: Exception | str) -> UserError:
+    stage = path.parent.name
+    return UserError(
+        f"{path}: cannot be read ({str(error).splitlines()[0]}); "
+        f"delete it and rebuild it with 'dvc repro {stage}', or fetch it with 'dvc pull {stage}'"
+    )
+
+
+def open_table(path: Path | str) -> pq.ParquetFile:
+    """Return the parquet file at `path`, opened for reading by row group.
+
+    Raises
+    ------
+    UserError
+        The file is missing or is not whole; the message names the stage that makes it.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: not found; build it with 'dvc repro {path.parent.name}'")
+    try:
+        return pq.ParquetFile(path, page_checksum_verification=True)
+    except (OSError, pa.ArrowException) as error:
+        raise _unreadable(path, error) from None
+
+
+def read_group(path: Path | str, group: int, columns: list[str] | None = None) -> pa.Table:
+    """Return one row group of the parquet file at `path`; errors as in `read_table`."""
+    with open_table(path) as file:
+        try:
+            return file.read_row_group(group, columns=columns)
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(Path(path), error) from None
+
+
+def read_table(path: Path | str, columns: list[str] | None = None) -> pa.Table:
+    """Return the table at `path`, or only `columns` of it, with every page verified.
+
+    Raises
+    ------
+    UserError
+        The file is missing, truncated or corrupt, or lacks one of `columns`.
+    """
+    path = Path(path)
+    with open_table(path) as file:
+        missing = [name for name in columns or [] if name not in file.schema_arrow.names]
+        if missing:
+            found = ", ".join(file.schema_arrow.names)
+            raise UserError(f"{path}: has no column {', '.join(missing)}; it has {found}")
+        try:
+            return file.read(columns=columns)
+        except (OSError, pa.ArrowException) as error:
+            raise _unreadable(path, error) from None
+
+
+def write_json(content: object, path: Path | str) -> None:
+    """Write `content` as readable UTF-8 JSON, atomically; keys keep their order.
+
+    Raises
+    ------
+    ValueError
+        `content` holds NaN or an infinity, which JSON has no word for.
+    """
+    text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+    with replace_file(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
+
+
+def read_json(path: Path | str) -> object:
+    """Return the content of the JSON file at `path`; errors as in `read_table`."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: not found; build it with 'dvc repro {path.parent.name}'"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from None
