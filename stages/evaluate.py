@@ -1,0 +1,478 @@
+"""Judge the trained model on the test rows: what may be posted unseen, what goes wrong and where.
+
+Reads ``models/train/``, ``data/tokenize/{val,test}``, ``data/split/{train,val,test}.parquet``,
+``data/preprocess/accounts.parquet`` and ``data/baseline/predictions.parquet``. Writes
+``metrics/evaluate/metrics.json``, ``metrics/evaluate/report.html`` with its curves as
+``metrics/evaluate/plots/*.csv``, and in ``data/evaluate/`` the predictions as parquet and what the
+report lists as CSV for a spreadsheet. Parameters: ``evaluate``, ``model.trust_remote_code``.
+
+The temperature and the auto-post thresholds are fitted on the validation rows and reported on the
+test rows.
+"""
+
+import csv
+import io
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from pydantic import Field
+
+from stages.lib import metrics
+from stages.lib.metrics import RowScores
+from stages.lib.params import Section, UserError, load_params, run_stage
+from stages.lib.tables import read_table, replace_file, write_json, write_table
+
+MODEL = Path("models/train")
+TOKENIZED = Path("data/tokenize")
+SPLIT = Path("data/split")
+CHART = Path("data/preprocess/accounts.parquet")
+BASELINE = Path("data/baseline/predictions.parquet")
+OUT = Path("data/evaluate")
+METRICS = Path("metrics/evaluate")
+LABEL = "acct_code"
+TARGETS = (0.95, 0.99)  # precisions that rows are posted at without a look
+CONFUSION_EXAMPLES = 3
+CURVE_POINTS = 200
+
+
+class EvaluateParams(Section):
+    batch_tokens: int = Field(ge=1)
+    bootstrap_resamples: int = Field(ge=100, le=100_000)
+    seed: int = Field(ge=0)
+    middle_account_rows: int = Field(ge=1)
+    frequent_account_rows: int = Field(ge=1)
+    description_field: str | None
+    suspect_probability: float = Field(gt=0, lt=1)
+
+
+class ModelTrust(Section, extra="ignore"):
+    """The one key of the section ``model`` that this stage reads."""
+
+    trust_remote_code: bool
+
+
+# Scores ------------------------------------------------------------------------------------------
+
+
+def evaluate_model(
+    batch_tokens: int, trust_remote_code: bool
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """Score the validation and test rows with the trained model, one forward pass a row.
+
+    Returns
+    -------
+    accounts : list of str, length K
+        Codes in the order of the columns.
+    logits : dict of float32 (n, K)
+        For ``val`` and ``test``, in the order of the split tables.
+    """
+    from datasets import load_from_disk
+
+    from stages.lib.scoring import load_trained_model, score_rows
+
+    trained = load_trained_model(MODEL, trust_remote_code)
+    logits = {}
+    for side in ("val", "test"):
+        rows = load_from_disk(TOKENIZED / side)
+        table = read_table(SPLIT / f"{side}.parquet", ["row_id"])
+        check_rows(TOKENIZED / side, rows["row_id"], table)
+        logits[side] = score_rows(trained, rows["input_ids"], batch_tokens, f"score {side}")
+    return trained.accounts, logits
+
+
+def check_rows(path: Path, row_ids, table: pa.Table) -> None:
+    """Raise a UserError unless `row_ids`, found in `path`, are those of the split table."""
+    if not np.array_equal(np.asarray(row_ids), table["row_id"].to_numpy()):
+        raise UserError(f"{path}: not the rows of {SPLIT}; rebuild both with 'dvc repro evaluate'")
+
+
+def baseline_scores(
+    predictions: pa.Table, side: str, table: pa.Table, label: np.ndarray, known: list[str]
+) -> dict[str, RowScores]:
+    """Return the `RowScores` of each baseline on one side; `top` holds the best account only."""
+    position = {code: index for index, code in enumerate(known)}
+    predictions = predictions.filter(pc.equal(predictions["side"], side))
+    results = {}
+    for name in predictions["baseline"].unique().to_pylist():
+        rows = predictions.filter(pc.equal(predictions["baseline"], name))
+        check_rows(BASELINE, rows["row_id"], table)
+        results[name] = RowScores(
+            label=label,
+            top=np.array([[position[code]] for code in rows["predicted"].to_pylist()]),
+            probability=rows["probability"].to_numpy()[:, None],
+            label_probability=rows["label_probability"].to_numpy(),
+            label_rank=rows["label_rank"].to_numpy(),
+        )
+    return results
+
+
+# Metrics -----------------------------------------------------------------------------------------
+
+
+def fit_thresholds(scores: RowScores) -> dict[float, float | None]:
+    """Return for each target precision the confidence that reaches it on these rows."""
+    curve = metrics.precision_coverage(scores.confidence, scores.correct)
+    return {target: metrics.auto_post_threshold(curve, target) for target in TARGETS}
+
+
+def all_metrics(
+    scores: RowScores,
+    thresholds: dict[float, float | None],
+    amount: np.ndarray,
+    n_accounts: int,
+    weights: np.ndarray | None = None,
+) -> dict[str, float]:
+    """Return the metrics of one classifier, NaN where one is undefined."""
+    values = metrics.headline(scores, n_accounts, weights)
+    values["amount_accuracy"] = metrics.amount_accuracy(scores.correct, amount, weights)
+    for target, threshold in thresholds.items():
+        rate, precision = metrics.auto_post(scores.confidence, scores.correct, threshold, weights)
+        values[f"autopost{target * 100:.0f}_rate"] = rate
+        values[f"autopost{target * 100:.0f}_precision"] = precision
+    return values
+
+
+def vendor_clusters(vendors: list[str]) -> np.ndarray | None:
+    """Return the number of each row's vendor, int64 (n,); a row without one is its own.
+
+    None: no row has a vendor.
+    """
+    if not any(vendors):
+        return None
+    keys = [vendor or index for index, vendor in enumerate(vendors)]
+    number = {key: index for index, key in enumerate(dict.fromkeys(keys))}
+    return np.array([number[key] for key in keys])
+
+
+def intervals(
+    scores: RowScores,
+    rival: RowScores,
+    thresholds: dict[float, float | None],
+    test: pa.Table,
+    n_accounts: int,
+    params: EvaluateParams,
+) -> dict[str, dict[str, list[float]]]:
+    """Return ``{metric: {"rows": [low, high], "vendors": [low, high]}}``, 95 % each.
+
+    The metrics are those of `all_metrics` and ``accuracy_gain``: the model's accuracy less that
+    of the rival on the same resampled rows. Thresholds and temperature stay as fitted. Without
+    vendors there is no interval over them.
+    """
+    amount = amounts(test)
+
+    def statistics(weights):
+        values = all_metrics(scores, thresholds, amount, n_accounts, weights)
+        gain = metrics.mean(scores.correct.astype(float) - rival.correct, weights)
+        return np.array([*values.values(), gain])
+
+    names = [*all_metrics(scores, thresholds, amount, n_accounts), "accuracy_gain"]
+    found: dict[str, dict] = {name: {} for name in names}
+    clusters = {
+        "rows": np.arange(len(scores.label)),
+        "vendors": vendor_clusters(test["group"].to_pylist()),
+    }
+    for kind, cluster in clusters.items():
+        if cluster is not None:
+            bounds = metrics.bootstrap(statistics, cluster, params.bootstrap_resamples, params.seed)
+            for name, low, high in zip(names, *bounds.tolist(), strict=True):
+                found[name][kind] = [low, high]
+    return found
+
+
+def amounts(table: pa.Table) -> np.ndarray:
+    """Return the amounts of a split table, NaN where there is none, float64 (n,)."""
+    return table["amount"].cast(pa.float64()).to_numpy()
+
+
+# Findings ----------------------------------------------------------------------------------------
+
+
+def slice_values(test: pa.Table, train: pa.Table, params: EvaluateParams) -> dict[str, list[str]]:
+    """Return ``{slice: value of each test row}``."""
+    seen = set(train["group"].to_pylist())
+    rows = Counter(train[LABEL].to_pylist())
+    middle, frequent = params.middle_account_rows, params.frequent_account_rows
+
+    def size(code):
+        if not rows[code]:
+            return "never in training"
+        if rows[code] < middle:
+            return f"rare (under {middle} training rows)"
+        return (
+            f"middle ({middle} and more)"
+            if rows[code] < frequent
+            else (f"frequent ({frequent} and more)")
+        )
+
+    def vendor(name):
+        return ("in training" if name in seen else "not in training") if name else "no vendor"
+
+    values = {
+        "vendor": [vendor(name) for name in test["group"].to_pylist()],
+        "account": [size(code) for code in test[LABEL].to_pylist()],
+        "month": [f"{day:%Y-%m}" if day else "no date" for day in test["date"].to_pylist()],
+        "amount": [band or "none" for band in test["amount_bucket"].to_pylist()],
+    }
+    if params.description_field:
+        if params.description_field not in test.column_names:
+            raise UserError(
+                f"params_train.yaml: evaluate.description_field: expected one of "
+                f"{', '.join(test.column_names)}, or null; got '{params.description_field}'"
+            )
+        text = test[params.description_field].to_pylist()
+        values["description"] = ["filled" if value else "empty" for value in text]
+    return values
+
+
+def slice_table(
+    values: dict[str, list[str]],
+    scores: RowScores,
+    rival: RowScores,
+    threshold: float | None,
+    amount: np.ndarray,
+) -> list[dict]:
+    """Return one record for each value of each slice; a slice's bands run by amount or name."""
+    records = []
+    for name, column in values.items():
+        column = np.array(column)
+
+        def order(value, name=name, column=column):
+            inside = np.abs(amount[column == value])
+            money = np.nan_to_num(inside, nan=np.inf).min() if name == "amount" else 0.0
+            return money, value
+
+        for value in sorted(set(column.tolist()), key=order):
+            inside = column == value
+            rate, precision = metrics.auto_post(
+                scores.confidence[inside], scores.correct[inside], threshold
+            )
+            records.append(
+                {
+                    "slice": name,
+                    "value": value,
+                    "rows": int(inside.sum()),
+                    "accuracy": metrics.mean(scores.correct[inside]),
+                    "baseline_accuracy": metrics.mean(rival.correct[inside]),
+                    "autopost95_rate": rate,
+                    "autopost95_precision": precision,
+                }
+            )
+    return records
+
+
+def account_table(
+    scores: RowScores, train_rows: np.ndarray, known: list[str], names: dict[str, str]
+) -> list[dict]:
+    """Return one record for each account that the test rows hold or the model predicts.
+
+    ``confused_with`` is the account that its rows are most often given instead; of equal ones
+    the one with the lower code.
+    """
+    by_account = metrics.account_scores(scores.label, scores.predicted, len(known))
+    given: dict[int, Counter] = defaultdict(Counter)
+    wrong = ~scores.correct
+    for label, predicted in zip(
+        scores.label[wrong].tolist(), scores.predicted[wrong].tolist(), strict=True
+    ):
+        given[label][predicted] += 1
+    records = []
+    for index in np.flatnonzero(by_account.support + by_account.predictions):
+        other = min(given[index].items(), key=lambda item: (-item[1], item[0]), default=None)
+        records.append(
+            {
+                "account": known[index],
+                "name": names.get(known[index], ""),
+                "train_rows": int(train_rows[index]),
+                "rows": int(by_account.support[index]),
+                "predictions": int(by_account.predictions[index]),
+                "precision": float(by_account.precision[index]),
+                "recall": float(by_account.recall[index]),
+                "f1": float(by_account.f1[index]),
+                "confused_with": known[other[0]] if other else "",
+                "confused_rows": other[1] if other else 0,
+            }
+        )
+    return sorted(records, key=lambda record: (-record["rows"], record["account"]))
+
+
+def describe(table: pa.Table, rows: list[int], fields: list[str]) -> list[dict]:
+    """Return what a reader needs to find and to understand these rows of a split table."""
+    kept = ["row_id", "source_file", "source_sheet", "source_row", "date", "amount", *fields]
+    return table.select(list(dict.fromkeys(kept))).take(pa.array(rows, pa.int64())).to_pylist()
+
+
+def confusion_table(
+    scores: RowScores, test: pa.Table, fields: list[str], known: list[str], names: dict[str, str]
+) -> list[dict]:
+    """Return the pairs (account of the ledger, account predicted), the most frequent first.
+
+    Each has its most confident rows as examples.
+    """
+    pairs: dict[tuple[int, int], list[int]] = defaultdict(list)
+    wrong = np.flatnonzero(~scores.correct)
+    for row in wrong[np.argsort(-scores.confidence[wrong], kind="stable")].tolist():
+        pairs[int(scores.label[row]), int(scores.predicted[row])].append(row)
+    return [
+        {
+            "account": known[label],
+            "name": names.get(known[label], ""),
+            "predicted": known[predicted],
+            "predicted_name": names.get(known[predicted], ""),
+            "rows": len(rows),
+            "amount": float(np.abs(np.nan_to_num(amounts(test)[rows])).sum()),
+            "examples": describe(test, rows[:CONFUSION_EXAMPLES], fields),
+        }
+        for (label, predicted), rows in sorted(
+            pairs.items(), key=lambda item: (-len(item[1]), item[0])
+        )
+    ]
+
+
+def suspect_table(
+    scores: RowScores,
+    test: pa.Table,
+    train: pa.Table,
+    fields: list[str],
+    known: list[str],
+    names: dict[str, str],
+    least: float,
+) -> list[dict]:
+    """Return the rows where the model is surer than `least` of another account than the ledger's.
+
+    The surest comes first. ``vendor_rows`` counts the training rows of the same vendor, and
+    ``vendor_predicted`` and ``vendor_ledger`` those of them in either account.
+    """
+    history: dict[str, Counter] = defaultdict(Counter)
+    for vendor, code in zip(train["group"].to_pylist(), train[LABEL].to_pylist(), strict=True):
+        if vendor:
+            history[vendor][code] += 1
+    rows = np.flatnonzero(~scores.correct & (scores.confidence >= least))
+    rows = rows[np.argsort(-scores.confidence[rows], kind="stable")].tolist()
+    vendors = test["group"].take(pa.array(rows, pa.int64())).to_pylist()
+    records = []
+    for row, vendor, shown in zip(rows, vendors, describe(test, rows, fields), strict=True):
+        ledger, predicted = known[scores.label[row]], known[scores.predicted[row]]
+        past = history.get(vendor, Counter())
+        records.append(
+            {
+                "account": ledger,
+                "name": names.get(ledger, ""),
+                "predicted": predicted,
+                "predicted_name": names.get(predicted, ""),
+                "probability": float(scores.confidence[row]),
+                "vendor_rows": past.total(),
+                "vendor_predicted": past[predicted],
+                "vendor_ledger": past[ledger],
+                **shown,
+            }
+        )
+    return records
+
+
+def prediction_table(
+    scores: RowScores, test: pa.Table, known: list[str], thresholds: dict[float, float | None]
+) -> pa.Table:
+    """Return one row for each test row: label, predicted account, probability, next best ones."""
+    codes = pa.array(known)
+    columns: dict[str, object] = {
+        "row_id": test["row_id"],
+        LABEL: test[LABEL],
+        "predicted": codes.take(pa.array(scores.predicted)),
+        "probability": scores.confidence,
+    }
+    for place in range(1, scores.top.shape[1]):
+        columns[f"choice_{place + 1}"] = codes.take(pa.array(scores.top[:, place]))
+        columns[f"probability_{place + 1}"] = scores.probability[:, place]
+    columns["label_probability"] = scores.label_probability
+    columns["correct"] = scores.correct
+    for target, threshold in thresholds.items():
+        least = np.inf if threshold is None else threshold
+        columns[f"autopost{target * 100:.0f}"] = scores.confidence >= least
+    return pa.table(columns)
+
+
+# Curves ------------------------------------------------------------------------------------------
+
+
+def coverage_points(scores: RowScores) -> list[dict]:
+    """Return at most 200 points of the precision-coverage curve, evenly spaced, the last one too.
+
+    The first hundredth is left out: precision over a handful of rows jumps.
+    """
+    curve = metrics.precision_coverage(scores.confidence, scores.correct)
+    wanted = np.linspace(0.01, 1, CURVE_POINTS)
+    index = np.unique(np.searchsorted(curve.coverage, wanted - 1e-12))
+    columns = (curve.coverage[index], curve.precision[index], curve.threshold[index])
+    return [
+        {"coverage": coverage, "precision": precision, "threshold": threshold}
+        for coverage, precision, threshold in zip(*(c.tolist() for c in columns), strict=True)
+    ]
+
+
+def reliability_points(scores: RowScores) -> list[dict]:
+    """Return the bins of the reliability diagram."""
+    bins = metrics.reliability(scores.confidence, scores.correct)
+    columns = (bins.confidence, bins.accuracy, bins.rows)
+    return [
+        {"confidence": confidence, "accuracy": accuracy, "rows": int(rows)}
+        for confidence, accuracy, rows in zip(*(c.tolist() for c in columns), strict=True)
+    ]
+
+
+# Files -------------------------------------------------------------------------------------------
+
+
+def spreadsheet_cell(value: object) -> object:
+    """Return `value`, text that a spreadsheet would run as a formula with an apostrophe before it.
+
+    Source: OWASP, CSV Injection.
+    """
+    dangerous = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+    if isinstance(value, str) and value.lstrip(" ").startswith(dangerous):
+        return "'" + value
+    return value
+
+
+def write_csv(records: list[dict], columns: list[str], path: Path, encoding: str = "utf-8") -> None:
+    """Write `columns` of `records` as CSV, atomically; other keys are left out."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    for record in records:
+        writer.writerow([spreadsheet_cell(record[column]) for column in columns])
+    with replace_file(path) as partial:
+        partial.write_text(text.getvalue(), encoding=encoding, newline="")
+
+
+def without_nan(values: dict[str, float]) -> dict[str, float | None]:
+    """Return `values` with None for NaN, which JSON has no word for."""
+    return {name: None if np.isnan(value) else value for name, value in values.items()}
+
+
+def main() -> None:
+    sections = load_params(evaluate=EvaluateParams, model=ModelTrust)
+    params = sections.evaluate
+    sides = {side: read_table(SPLIT / f"{side}.parquet") for side in ("train", "val", "test")}
+    test = sides["test"]
+    accounts, logits = evaluate_model(params.batch_tokens, sections.model.trust_remote_code)
+    codes = [side[LABEL].to_pylist() for side in sides.values()]
+    _, known = metrics.encode_accounts([code for side in codes for code in side], accounts)
+    label = {s: metrics.encode_accounts(c, known)[0] for s, c in zip(sides, codes, strict=True)}
+
+    temperature = metrics.fit_temperature(logits["val"], label["val"])
+    scores = {s: metrics.summarise_scores(logits[s], label[s], temperature) for s in logits}
+    thresholds = fit_thresholds(scores["val"])
+    values = all_metrics(scores["test"], thresholds, amounts(test), len(known))
+    write_table(
+        prediction_table(scores["test"], test, known, thresholds), OUT / "predictions.parquet"
+    )
+    write_json(without_nan(values), METRICS / "metrics.json")
+    for name, value in values.items():
+        print(f"{name:22}{value:.4f}")
+
+
+if __name__ == "__main__":
+    run_stage(main)
