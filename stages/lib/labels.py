@@ -1,0 +1,83 @@
+"""One vocabulary token for each account: the answer that the model gives in a single step.
+
+The token comes from the account's name where a free one exists ("parking" becomes `` parking``),
+so that the pretrained model already knows something of what the label means. Digits will not do:
+codes share their first ones, and many tokenizers split every digit.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from stages.lib.params import UserError
+
+_WORD = re.compile(r"[^\W\d_]{2,}")
+
+
+def _words(name: str) -> list[str]:
+    return _WORD.findall(name.casefold())
+
+
+def _name_token_ids(tokenizer, words: Sequence[str]) -> Iterator[int]:
+    """Yield tokens that stand for `words`: whole words first, then the beginnings of words."""
+    pieces = [tokenizer.encode(f" {word}", add_special_tokens=False).ids for word in words]
+    yield from (piece[0] for piece in pieces if len(piece) == 1)
+    yield from (piece[0] for piece in pieces if len(piece) > 1)
+
+
+def _spare_token_ids(tokenizer) -> Iterator[int]:
+    """Yield the words of the vocabulary, longest first: they are the least used in prompts."""
+    text = {i: tokenizer.decode([i]) for i in range(tokenizer.get_vocab_size())}
+    words = [i for i, piece in text.items() if piece[:1] == " " and piece[1:].isalpha()]
+    rest = [i for i in text.keys() - set(words) if text[i].strip()]
+    yield from sorted(words, key=lambda i: (-len(text[i]), i))
+    yield from sorted(rest, key=lambda i: (-len(text[i]), i))
+
+
+def assign_label_tokens(
+    tokenizer, accounts: Sequence[str], names: Sequence[str], rows: Sequence[int]
+) -> list[int]:
+    """Return one token id an account, no two alike.
+
+    Accounts with many rows choose first. Within a name, words that few other names have come
+    first ("office" says less than "stationery"); a name with no free word takes a spare token.
+
+    Parameters
+    ----------
+    tokenizer : tokenizers.Tokenizer
+    accounts, names : sequence of str, length K
+        Codes and names; a name may be empty.
+    rows : sequence of int, length K
+        Training rows of each account.
+
+    Returns
+    -------
+    list of int, length K
+        In the order of `accounts`.
+
+    Raises
+    ------
+    UserError
+        The vocabulary has fewer usable tokens than there are accounts.
+    """
+    special = set(tokenizer.get_added_tokens_decoder())
+    name_count = Counter(word for name in names for word in set(_words(name)))
+    taken: set[int] = set()
+    chosen: dict[str, int] = {}
+    spare = (i for i in _spare_token_ids(tokenizer) if i not in special)
+    for _, account, name in sorted(
+        zip((-n for n in rows), accounts, names, strict=True), key=lambda item: item[:2]
+    ):
+        words = sorted(dict.fromkeys(_words(name)), key=lambda word: name_count[word])
+        free = (i for i in _name_token_ids(tokenizer, words) if i not in taken | special)
+        token_id = next(free, None)
+        if token_id is None:
+            token_id = next((i for i in spare if i not in taken), None)
+        if token_id is None:
+            raise UserError(
+                f"{len(accounts)} accounts, but the vocabulary of the base model has only "
+                f"{len(taken)} usable tokens; choose another model.name"
+            )
+        taken.add(token_id)
+        chosen[account] = token_id
+    return [chosen[account] for account in accounts]

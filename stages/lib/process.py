@@ -1,0 +1,69 @@
+"""A long stage as a process: one at a time, and none that outlives the dvc that started it."""
+
+import fcntl
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from stages.lib.params import UserError
+
+
+def _dvc_ancestor() -> psutil.Process | None:
+    """Return the nearest ancestor that is dvc: shells and launchers may stand in between."""
+    for process in psutil.Process().parents():
+        try:
+            words = [Path(word).name for word in process.cmdline()[:4]]
+        except psutil.Error:
+            continue
+        if "dvc" in words:
+            return process
+    return None
+
+
+def stop_when_dvc_dies(poll_seconds: float = 0.5) -> None:
+    """Send this process SIGTERM once the dvc that started it is gone, even by kill -9.
+
+    Without it the stage would run on as an orphan and write into a workspace that a second
+    ``dvc repro`` has taken over. Does nothing when the stage was started by hand.
+    """
+    dvc = _dvc_ancestor()
+    if dvc is None:
+        return
+
+    def watch() -> None:
+        while dvc.is_running() and dvc.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(poll_seconds)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def only_one(path: Path, what: str) -> Iterator[None]:
+    """Hold the lock file `path`; the kernel frees the lock of a process that dies.
+
+    Raises
+    ------
+    UserError
+        Another living process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(
+                f"{what} is already running here (process {file.read().strip() or '?'}); "
+                "wait for it to end, or stop it"
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
