@@ -1,173 +1,780 @@
 """Read ledger files as they are into one table of text.
 
-Reads the files named by ``ingest.sources``. Writes ``data/ingest/transactions.parquet`` (one text
-column per canonical column, its role in the field's metadata), ``data/ingest/rejects.parquet``
-(every other row with the reason) and ``metrics/ingest/report.json``. Parameters: ``ingest``.
+Reads the files of ``ingest.source``. Writes ``data/ingest/transactions.parquet`` (where each row
+came from, then one text column per canonical column with its role as field metadata),
+``data/ingest/rejects.parquet`` (every row that is not there, with its cells and the reason) and
+``metrics/ingest/report.json`` (what was found and guessed, file by file). Parameters: ``ingest``.
 """
 
 import re
+import sys
 import unicodedata
-from collections import Counter
-from datetime import date, datetime, time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from fnmatch import fnmatch
+from itertools import chain, compress, islice, product
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
-from pydantic import Field
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import AfterValidator, Field, model_validator
+from tqdm import tqdm
 
+from stages.lib import files
+from stages.lib.parallel import cores, map_ordered
 from stages.lib.params import Section, UserError, load_params, run_stage
-from stages.lib.tables import write_json, write_table
+from stages.lib.tables import table_writer, write_json
 
 OUT = Path("data/ingest")
 REPORT = Path("metrics/ingest/report.json")
-SUFFIXES = {".xls", ".xlsx", ".xlsb", ".ods"}
 
+HEADER_SEARCH_ROWS = 50
+SAMPLE_CHARS = 200_000
+# Below this, starting a second process costs more than it saves.
+PARALLEL_BYTES = 16_000_000
+CHUNK_ROWS = 50_000
+# So few wrong cells are no sign of a moved column.
+MIN_WRONG = 3
+
+# Roles whose values a sheet shares with other sheets, so that a moved column can be noticed.
+COMPARABLE = ("text", "group", "category", "label", "label_name")
+
+# Rows that are no transactions: counted and kept in the rejects, but no sign of bad data.
+NOT_TRANSACTIONS = ("blank row", "subtotal", "repeated header", "above the header")
+
+ORIGIN = [
+    pa.field("source_file", pa.dictionary(pa.int32(), pa.string())),
+    pa.field("source_sheet", pa.dictionary(pa.int32(), pa.string())),
+    pa.field("source_row", pa.int32()),
+]
 REJECTS = pa.schema(
-    [
-        ("source_file", pa.string()),
-        ("source_sheet", pa.string()),
-        ("source_row", pa.int32()),
-        ("reason", pa.string()),
-        ("cells", pa.list_(pa.string())),
-    ]
+    [*ORIGIN, pa.field("reason", pa.string()), pa.field("cells", pa.list_(pa.string()))]
+)
+
+# Loose on purpose: what a cell means is decided by preprocess, with the user's parameters.
+_AMOUNT = r"^[^0-9]{0,8}[0-9][0-9.,'’\s]*(E0)?[^0-9]{0,8}$"
+_DATE = (
+    r"^(\d{1,4}\s?[-/.년年]\s?(\d{1,2}|\pL{3,10}\.?)\s?[-/.월月]\s?\d{1,4}|\d{8}|\d{5}(\.\d+)?"
+    r"|\d{1,2}\.?[ -]?\pL{3,10}\.?,?[ -]?\d{2,4}|\pL{3,10}\.? \d{1,2},? \d{4})([^0-9].*)?$"
 )
 
 
+def _pattern(text: str) -> str:
+    try:
+        pc.match_substring_regex(pa.array([""]), text)
+    except pa.ArrowInvalid as error:
+        raise ValueError(f"not a regular expression (RE2): {error}") from None
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
 class Column(Section):
+    """A canonical column: what it is for, and the header cells that announce it."""
+
     role: Literal["id", "date", "text", "amount", "category", "label", "label_name", "group"]
-    names: list[str] = Field(min_length=1)
-    required: bool
+    names: list[str]
+
+
+class Reading(Section):
+    """How to read the files whose path matches."""
+
+    match: str = Field(min_length=1)
+    sheets: list[str] = Field(min_length=1)
+    encoding: str = Field(min_length=1)
+    delimiter: Literal["auto", "comma", "tab", "semicolon", "pipe"]
+    quote: Literal["auto", "double", "single", "none"]
+    header_row: Literal["auto"] | Annotated[int, Field(ge=0)]
+    positions: dict[str, Annotated[int, Field(ge=1)]]
+    short_rows: Literal["reject", "fill"]
 
 
 class IngestParams(Section):
-    sources: list[str] = Field(min_length=1)
-    max_reject_fraction: float = Field(ge=0, le=1)
+    source: str = Field(min_length=1)
+    files: list[str] = Field(min_length=1)
+    reading: list[Reading] = Field(min_length=1)
     columns: dict[str, Column]
+    required: list[str] = Field(min_length=1)
+    patterns: dict[str, Pattern]
+    fill_down: list[str]
+    total_words: list[str]
+    min_content_match: float = Field(ge=0, le=1)
+    max_reject_fraction: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "IngestParams":
+        roles = [column.role for column in self.columns.values()]
+        if roles.count("label") != 1:
+            raise ValueError(f"columns: exactly one has the role label, not {roles.count('label')}")
+        if roles.count("label_name") > 1:
+            raise ValueError("columns: at most one has the role label_name")
+        named = {*self.required, *self.patterns, *self.fill_down}
+        for reading in self.reading:
+            named |= set(reading.positions)
+            if reading.header_row == 0 and not reading.positions:
+                raise ValueError("reading: header_row 0 means no header, so give positions")
+        if unknown := sorted(named - set(self.columns)):
+            raise ValueError(f"not among the columns: {', '.join(unknown)}")
+        if taken := sorted({f.name for f in ORIGIN} & set(self.columns)):
+            raise ValueError(f"columns: {', '.join(taken)} is the name of an origin column")
+        return self
+
+    @property
+    def label(self) -> str:
+        return next(name for name, column in self.columns.items() if column.role == "label")
 
 
-def header_key(cell: str) -> str:
-    """Return the form of a header cell that spelling variants share."""
-    return "".join(unicodedata.normalize("NFKC", cell).casefold().split())
+class Layout(NamedTuple):
+    """Where the columns stand in one sheet (header_row 0: it has none)."""
+
+    header_row: int
+    header: list[str]
+    places: dict[str, int]
+    width: int
 
 
-def cell_text(cell: object) -> str:
-    """Return a workbook cell as text: 2401.0 as '2401', a date as ISO text."""
-    if isinstance(cell, str):
-        return cell
-    if isinstance(cell, float) and cell.is_integer():
-        return str(int(cell))
-    if isinstance(cell, datetime):
-        return (cell.date() if cell.time() == time() else cell).isoformat(" ")[:19] if not (
-            cell.time() == time()
-        ) else cell.date().isoformat()
-    if isinstance(cell, date):
-        return cell.isoformat()
-    return str(cell)
+class Task(NamedTuple):
+    """Rows to sort, for one worker. A workbook finds its layouts itself."""
+
+    path: Path
+    file: str
+    reading: Reading
+    params: IngestParams
+    kind: Literal["text", "parquet", "workbook"]
+    layout: Layout | None
+    content: object
+    dialect: dict[str, str]
+    size: int
+    last: bool
 
 
-def map_columns(header: list[str], columns: dict[str, Column]) -> dict[str, int]:
-    """Return ``{canonical column: position}`` for the cells of a header row."""
+@dataclass
+class Sheet:
+    """What was seen in one sheet; the parts of a sheet are added up."""
+
+    file: str
+    name: str
+    layout: Layout
+    dialect: dict[str, str]
+    rows_read: int = 0
+    reasons: Counter = field(default_factory=Counter)
+    # column -> [filled cells, cells that look right, an example that does not]
+    content: dict[str, list] = field(default_factory=dict)
+    vocabulary: dict[str, Counter] = field(default_factory=dict)
+
+    def add(self, other: "Sheet") -> None:
+        self.rows_read += other.rows_read
+        self.reasons += other.reasons
+        for name, (filled, right, example) in other.content.items():
+            mine = self.content.setdefault(name, [0, 0, ""])
+            mine[0] += filled
+            mine[1] += right
+            mine[2] = mine[2] or example
+
+
+class Part(NamedTuple):
+    taken: pa.Table
+    rejects: pa.Table
+    sheet: Sheet
+    rest: files.Block | None
+
+
+# Headers
+
+
+def header_key(cell: object) -> str:
+    """Return what all spellings of a header cell share: no case, no spaces, no full width."""
+    return "".join(unicodedata.normalize("NFKC", files.cell_text(cell)).casefold().split())
+
+
+def match_header(header: list, columns: dict[str, Column]) -> dict[str, int]:
+    """Return ``{canonical column: position}`` for the cells of a header row.
+
+    Where n cells share a name, ``name (2 of n)`` means the second; the bare name then means none.
+    """
     keys = [header_key(cell) for cell in header]
-    totals, seen, places = Counter(keys), Counter(), {}
+    total, seen, place = Counter(keys), Counter(), {}
     for position, key in enumerate(keys):
         seen[key] += 1
-        places[key if totals[key] == 1 else f"{key}({seen[key]}of{totals[key]})"] = position
-    mapped = {}
-    for name, column in columns.items():
-        for alias in column.names:
-            if header_key(alias) in places:
-                mapped[name] = places[header_key(alias)]
-                break
-    return mapped
+        place[key if total[key] == 1 else f"{key}({seen[key]}of{total[key]})"] = position
+    found = {
+        name: next((place[k] for k in map(header_key, column.names) if k in place), None)
+        for name, column in columns.items()
+    }
+    return {name: position for name, position in found.items() if position is not None}
 
 
-def read_workbook(path: Path) -> list[tuple[str, list[list[str]]]]:
-    from python_calamine import CalamineWorkbook
+def find_layout(where: str, rows: list, reading: Reading, params: IngestParams) -> Layout:
+    """Return the layout of a sheet from its first rows.
 
-    book = CalamineWorkbook.from_path(path)
-    return [
-        (
-            name,
-            [
-                [cell_text(cell) for cell in row]
-                for row in book.get_sheet_by_name(name).to_python(skip_empty_area=False)
-            ],
+    The header is the first of the rows that name the most canonical columns; it must name every
+    required one, and no cell for two columns.
+
+    Raises
+    ------
+    UserError
+        There is no such row; the message says what is missing and what was found.
+    """
+    candidates = range(min(len(rows), HEADER_SEARCH_ROWS))
+    if reading.header_row == 0:
+        best, places = -1, {}
+    else:
+        if reading.header_row != "auto":
+            candidates = [reading.header_row - 1] if reading.header_row <= len(rows) else []
+        matches = {i: match_header(rows[i], params.columns) for i in candidates}
+        best = max(matches, key=lambda i: (len(matches[i]), -i), default=-1)
+        places = matches.get(best, {})
+    places |= {name: position - 1 for name, position in reading.positions.items()}
+    header = [files.cell_text(cell) for cell in rows[best]] if best >= 0 else []
+    lacking = [name for name in params.required if name not in places]
+    if lacking:
+        cells = " | ".join(" ".join(cell.split()) for cell in header if cell.strip())
+        spelt = ", ".join(f"{n} ({' / '.join(params.columns[n].names[:2])})" for n in lacking)
+        raise UserError(
+            f"{where}: no header found for {spelt}; the likeliest header row is {best + 1}: "
+            f"{cells[:300]!r}. Add its spelling to ingest.columns.*.names, or give header_row and "
+            "positions (or other sheets) for this file in ingest.reading"
         )
-        for name in book.sheet_names
+    twice = [p for p, n in Counter(places.values()).items() if n > 1]
+    if twice:
+        names = " and ".join(n for n, p in places.items() if p == twice[0])
+        raise UserError(f"{where}: column {twice[0] + 1} is taken for both {names}; correct names")
+    places = {name: places[name] for name in params.columns if name in places}
+    return Layout(best + 1, header, places, len(header))
+
+
+# Rows
+
+
+def _total_pattern(words: list[str]) -> re.Pattern:
+    word = "|".join(re.escape(" ".join(w.casefold().split())) for w in words) or "(?!)"
+    return re.compile(rf"^(?:{word})(?![^\W\d_])|(?<![^\W\d_])(?:{word})[:\s]*$")
+
+
+def _is_total(row: list, total: re.Pattern) -> bool:
+    texts = (unicodedata.normalize("NFKC", files.cell_text(c)).casefold() for c in row)
+    return any(total.search(" ".join(text.split())) for text in texts)
+
+
+def amount_text(cell: object) -> str:
+    """Return an amount cell as text. A typed fraction gets the exponent E0: its decimal sign is
+    the point, also in a ledger whose texts write a comma."""
+    text = files.cell_text(cell)
+    return text + "E0" if isinstance(cell, float | Decimal) and "." in text else text
+
+
+def _column(rows: list, position: int | None, role: str) -> list[str]:
+    if position is None:
+        return [""] * len(rows)
+    convert = amount_text if role == "amount" else files.cell_text
+    cells = [row[position] if position < len(row) else "" for row in rows]
+    return [cell if type(cell) is str else convert(cell) for cell in cells]
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+        return True
+    except UnicodeEncodeError:
+        return False
+
+
+def _filled(column: pa.Array) -> np.ndarray:
+    return pc.not_equal(pc.utf8_trim_whitespace(column), "").to_numpy(zero_copy_only=False)
+
+
+def _fill_down(cells: list[str], skip: np.ndarray) -> list[str]:
+    above, filled = "", []
+    for cell, skipped in zip(cells, skip, strict=True):
+        if not skipped and cell.strip():
+            above = cell
+        filled.append(cell if skipped else cell if cell.strip() else above)
+    return filled
+
+
+def check_content(
+    columns: dict[str, pa.Array], params: IngestParams
+) -> dict[str, tuple[int, int, str]]:
+    """Return per checked column how many cells are filled, how many look right, a wrong one."""
+    checks = {
+        name: rf"^(?:{params.patterns[name]})$"
+        if name in params.patterns
+        else {"date": _DATE, "amount": _AMOUNT}.get(params.columns[name].role)
+        for name in columns
+    }
+    found = {}
+    for name, pattern in checks.items():
+        if pattern:
+            cells = pc.utf8_trim_whitespace(columns[name])
+            cells = cells.filter(pc.not_equal(cells, ""))
+            right = pc.match_substring_regex(cells, pattern)
+            wrong = cells.filter(pc.invert(right)).slice(0, 1).to_pylist()
+            found[name] = (len(cells), pc.sum(right).as_py() or 0, wrong[0] if wrong else "")
+    return found
+
+
+def vocabulary(column: pa.Array) -> Counter:
+    """Return the most frequent values of `column` with their counts."""
+    counts = pc.value_counts(pc.utf8_trim_whitespace(column)).to_pylist()
+    return Counter({c["values"]: c["counts"] for c in counts if c["values"]})
+
+
+def _origin(file: str, sheet: str, lines: list[int]) -> list[pa.Array]:
+    zeros = pa.array(np.zeros(len(lines), np.int32))
+    return [
+        pa.DictionaryArray.from_arrays(zeros, pa.array([file])),
+        pa.DictionaryArray.from_arrays(zeros, pa.array([sheet])),
+        pa.array(lines, pa.int32()),
     ]
+
+
+def _shown(row: list) -> list[str]:
+    return [
+        files.cell_text(cell).encode("utf-8", "backslashreplace").decode("utf-8") for cell in row
+    ]
+
+
+def output_schema(params: IngestParams) -> pa.Schema:
+    """Return the schema of the transactions: origin, then the canonical columns with roles."""
+    columns = [
+        pa.field(
+            name,
+            pa.string(),
+            metadata={"role": column.role, "pattern": params.patterns.get(name, "")},
+        )
+        for name, column in params.columns.items()
+    ]
+    return pa.schema([*ORIGIN, *columns])
+
+
+def find_totals(rows: list, layout: Layout, columns: dict, filled: dict, params) -> np.ndarray:
+    """Return which rows only sum up others: no label, and nothing but amounts or a total's name.
+
+    With a label, a row is a transaction even where the vendor is called Total.
+    """
+    label, total = params.label, _total_pattern(params.total_words)
+    speaking = [n for n, c in params.columns.items() if c.role in ("id", "date", "text", "group")]
+    mute = ~np.any([filled[name] for name in speaking], axis=0) if speaking else ~filled[label]
+    found = ~filled[label] & mute
+    for i in np.flatnonzero(~filled[label] & ~mute):
+        found[i] = _is_total(rows[i], total)
+    pattern = params.patterns.get(label)
+    if pattern:
+        cells = pc.utf8_trim_whitespace(columns[label])
+        fits = pc.match_substring_regex(cells, rf"^(?:{pattern})$").to_numpy(zero_copy_only=False)
+        for i in np.flatnonzero(filled[label] & ~fits):
+            found[i] = _is_total([columns[label][i].as_py()], total)
+    return found
+
+
+def _is_header(row: list, layout: Layout) -> bool:
+    places = [p for p in layout.places.values() if p < min(len(row), len(layout.header))]
+    return all(header_key(row[p]) == header_key(layout.header[p]) for p in places)
+
+
+def find_reasons(task: Task, layout: Layout, rows: list[list], lines: list[int]) -> tuple:
+    """Return the canonical columns of `rows` and why each row is no transaction ("" if it is).
+
+    Returns
+    -------
+    columns : dict of str to pa.Array
+        One string array a canonical column.
+    reasons : np.ndarray of str
+        The first reason that holds, in the order of this function.
+    """
+    params, count = task.params, len(rows)
+    reasons = np.full(count, "", object)
+
+    def mark(chosen: np.ndarray, reason: str) -> None:
+        reasons[chosen & (reasons == "")] = reason
+
+    def where(test, among: np.ndarray) -> np.ndarray:
+        found = np.zeros(count, bool)
+        for i in np.flatnonzero(among):
+            found[i] = test(rows[i])
+        return found
+
+    everywhere = np.ones(count, bool)
+    mark(np.array(lines, np.int64) < layout.header_row, "above the header")
+    if task.kind == "text" and not _encodable(task.content.text):
+        mark(where(lambda row: not _encodable("".join(row)), everywhere), "undecodable bytes")
+        rows = list(map(_shown, rows))
+    columns = {
+        name: pa.array(_column(rows, layout.places.get(name), column.role), pa.string())
+        for name, column in params.columns.items()
+    }
+    filled = {name: _filled(column) for name, column in columns.items()}
+    mark(
+        where(
+            lambda row: not any(files.cell_text(cell).strip() for cell in row),
+            ~np.any(list(filled.values()), axis=0),
+        ),
+        "blank row",
+    )
+    if layout.header_row:
+        spelt = pc.equal(columns[params.label], layout.header[layout.places[params.label]])
+        again = where(lambda row: _is_header(row, layout), spelt.to_numpy(zero_copy_only=False))
+        mark(again, "repeated header")
+    mark(find_totals(rows, layout, columns, filled, params), "subtotal")
+    if task.kind == "text":
+        width = layout.width
+        widths = np.fromiter(map(len, rows), np.int64, count)
+        mark(where(lambda row: any(map(str.strip, row[width:])), widths > width), "too many cells")
+        if task.reading.short_rows == "reject":
+            mark(widths < width, "too few cells")
+    for name in params.fill_down:
+        columns[name] = pa.array(_fill_down(columns[name].to_pylist(), reasons != ""), pa.string())
+        filled[name] = _filled(columns[name])
+    for name in params.required:
+        mark(~filled[name], f"no {name}")
+    return columns, reasons
+
+
+def sort_rows(
+    task: Task,
+    sheet: str,
+    layout: Layout,
+    rows: list[list],
+    lines: list[int],
+    broken: list[tuple[int, str]] = (),
+    rest: files.Block | None = None,
+) -> Part:
+    """Tell transactions from all other rows; only the header itself is left out.
+
+    Parameters
+    ----------
+    rows, lines : list
+        Rows of cells, and the number of each in its sheet (1-based).
+    broken : list of (int, str)
+        Lines that could not be read as rows.
+    rest : files.Block, optional
+        Text that belongs to the next part.
+    """
+    kept = [i for i, line in enumerate(lines) if line != layout.header_row]
+    if len(kept) < len(rows):
+        rows, lines = [rows[i] for i in kept], [lines[i] for i in kept]
+    columns, reasons = find_reasons(task, layout, rows, lines)
+    good = reasons == ""
+    columns = {name: column.filter(pa.array(good)) for name, column in columns.items()}
+    taken = pa.Table.from_arrays(
+        [*_origin(task.file, sheet, list(compress(lines, good))), *columns.values()],
+        schema=output_schema(task.params),
+    )
+    bad = [(lines[i], reasons[i], _shown(rows[i])) for i in np.flatnonzero(~good)]
+    bad = sorted(bad + [(line, "stray quote", _shown([text])) for line, text in broken])
+    rejects = pa.Table.from_arrays(
+        [
+            *_origin(task.file, sheet, [line for line, _, _ in bad]),
+            pa.array([reason for _, reason, _ in bad], pa.string()),
+            pa.array([cells for _, _, cells in bad], pa.list_(pa.string())),
+        ],
+        schema=REJECTS,
+    )
+    seen = Sheet(task.file, sheet, layout, task.dialect)
+    seen.rows_read = len(rows) + len(broken)
+    seen.reasons = Counter(reason for _, reason, _ in bad)
+    seen.content = check_content(columns, task.params)
+    if lines and lines[0] <= layout.header_row + 1:
+        seen.vocabulary = {
+            name: vocabulary(column.slice(0, 50_000))
+            for name, column in columns.items()
+            if task.params.columns[name].role in COMPARABLE
+        }
+    return Part(taken, rejects, seen, rest)
+
+
+# Files
+
+
+def find_files(source: str, patterns: list[str]) -> tuple[list[tuple[Path, str]], list[str]]:
+    """Return (path, name below the source) of the files to read, in order, and those left out."""
+    top = Path(source)
+    if top.is_file():
+        return [(top, top.name)], []
+    if not top.is_dir():
+        raise UserError(f"ingest.source: {source}: there is no such file or folder")
+    read, left = [], []
+    for path in sorted(p for p in top.rglob("*") if p.is_file()):
+        name = path.relative_to(top).as_posix()
+        # Excel's lock files and hidden files are no ledgers.
+        if not path.name.startswith((".", "~$")):
+            fits = any(fnmatch(name.casefold(), pattern.casefold()) for pattern in patterns)
+            read.append((path, name)) if fits else left.append(name)
+    if not read:
+        raise UserError(
+            f"ingest.source: {source}: no file matches {', '.join(patterns)}; found "
+            f"{', '.join(left[:5]) or 'none'}"
+        )
+    return read, left
+
+
+def find_dialect(
+    where: str, sample: files.Block, reading: Reading, params: IngestParams
+) -> tuple[str, str, Layout]:
+    """Return the delimiter, the quote and the layout of a text file from its beginning.
+
+    The pair under which the header names the most canonical columns wins, then the one under
+    which the most lines have the same number of cells.
+    """
+    delimiters = files.DELIMITERS if reading.delimiter == "auto" else [reading.delimiter]
+    quotes = files.QUOTES if reading.quote == "auto" else [reading.quote]
+    found, failures = [], []
+    for delimiter, quote in product(delimiters, quotes):
+        rows, lines, _, _ = files.read_records(
+            sample, files.DELIMITERS[delimiter], files.QUOTES[quote], last=False
+        )
+        widths = Counter(map(len, rows))
+        try:
+            layout = find_layout(where, rows, reading, params)
+        except UserError as error:
+            failures.append((widths.total() and max(widths), error))
+            continue
+        if layout.header_row:
+            layout = layout._replace(header_row=lines[layout.header_row - 1])
+        else:
+            enough = [w for w in widths if w > max(layout.places.values())]
+            layout = layout._replace(width=max(enough, key=widths.get, default=0))
+        found.append((len(layout.places), widths[layout.width], delimiter, quote, layout))
+    if not found:
+        raise max(failures, key=lambda failure: failure[0])[1]
+    return max(found, key=lambda pair: pair[:2])[2:]
+
+
+def text_tasks(path: Path, file: str, reading: Reading, params: IngestParams) -> Iterator[Task]:
+    """Yield the blocks of a text file as tasks, after its format is found."""
+    encoding = reading.encoding if reading.encoding != "auto" else files.find_encoding(path)
+    # A cell that is filled from above may find it anywhere above, so the file is one block.
+    chars = files.BLOCK_CHARS if not params.fill_down else sys.maxsize
+    sample = next(files.text_blocks(path, encoding, SAMPLE_CHARS), files.Block("", 1, 0))
+    delimiter, quote, layout = find_dialect(str(path), sample, reading, params)
+    dialect = {"encoding": encoding, "delimiter": delimiter, "quote": quote}
+    start, block = 0, files.Block("", 1, 0)
+    for following in chain(files.text_blocks(path, encoding, chars), [None]):
+        size, start = block.end - start, block.end
+        if block.text or following is None:
+            last = following is None
+            yield Task(path, file, reading, params, "text", layout, block, dialect, size, last)
+        block = following
+
+
+def parquet_tasks(path: Path, file: str, reading: Reading, params: IngestParams) -> Iterator[Task]:
+    """Yield the record batches of a parquet file as tasks; its column names are the header."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as table:
+            names, first, rows = table.schema_arrow.names, 1, table.metadata.num_rows
+            layout = find_layout(str(path), [names], reading, params)._replace(header_row=0)
+            for batch in table.iter_batches(batch_size=CHUNK_ROWS):
+                content, size = (first, batch), path.stat().st_size * len(batch) // rows
+                yield Task(path, file, reading, params, "parquet", layout, content, {}, size, True)
+                first += len(batch)
+    except (OSError, pa.ArrowException) as error:
+        raise files.damaged(path, error) from None
+
+
+def find_tasks(paths: list[tuple[Path, str]], params: IngestParams) -> Iterator[Task]:
+    """Yield what there is to read in all files, in order."""
+    for path, file in paths:
+        reading = next((r for r in params.reading if fnmatch(file, r.match)), None)
+        if reading is None:
+            raise UserError(f"{path}: no entry of ingest.reading matches it; end with match: '*'")
+        match files.file_kind(path):
+            case "text":
+                yield from text_tasks(path, file, reading, params)
+            case "parquet":
+                yield from parquet_tasks(path, file, reading, params)
+            case "workbook":
+                size = path.stat().st_size
+                yield Task(path, file, reading, params, "workbook", None, None, {}, size, True)
+
+
+def _book_parts(task: Task) -> Iterator[Part]:
+    for name, rows in files.workbook_sheets(task.path, task.reading.sheets):
+        head = list(islice(rows, HEADER_SEARCH_ROWS))
+        if not any(files.cell_text(cell).strip() for row in head for cell in row):
+            continue
+        layout = find_layout(f"{task.path}, sheet '{name}'", head, task.reading, task.params)
+        rows, line = chain(head, rows), 1
+        while chunk := list(islice(rows, None if task.params.fill_down else CHUNK_ROWS)):
+            yield sort_rows(task, name, layout, chunk, list(range(line, line + len(chunk))))
+            line += len(chunk)
+
+
+def read_parts(task: Task) -> list[Part]:
+    """Return the sorted rows of one task."""
+    if task.kind == "workbook":
+        return list(_book_parts(task))
+    if task.kind == "parquet":
+        first, batch = task.content
+        rows = list(zip(*(column.to_pylist() for column in batch), strict=True))
+        return [sort_rows(task, "", task.layout, rows, list(range(first, first + len(rows))))]
+    records = files.read_records(
+        task.content,
+        files.DELIMITERS[task.dialect["delimiter"]],
+        files.QUOTES[task.dialect["quote"]],
+        task.last,
+    )
+    return [sort_rows(task, "", task.layout, *records)]
+
+
+def read_all(tasks: Iterator[Task], workers: int, progress: tqdm) -> Iterator[Part]:
+    """Yield the parts of all tasks in order.
+
+    A worker reads its block as if it began with a new record. Where the block before it ended
+    inside one, it is read again here, together with what was left.
+    """
+    rest = None
+    for task, parts in map_ordered(read_parts, tasks, workers):
+        if rest:
+            if len(rest.text) > files.BLOCK_CHARS:
+                raise UserError(
+                    f"{task.path}, line {rest.line}: a quote opens here and is not closed within "
+                    f"{files.BLOCK_CHARS:,} characters; set quote: none in ingest.reading"
+                )
+            block = files.Block(rest.text + task.content.text, rest.line, task.content.end)
+            parts = read_parts(task._replace(content=block))
+        for part in parts:
+            rest = part.rest
+            yield part
+        progress.update(task.size)
+
+
+# The sheets together
+
+
+def check_sheets(sheets: list[Sheet], params: IngestParams) -> None:
+    """Raise UserError if the header of a sheet seems to stand over other columns.
+
+    Either cells do not look like what their column holds, or the values of a column are, in the
+    other sheets, those of another column.
+    """
+    for sheet in sheets:
+        for name, (filled, right, wrong) in sheet.content.items():
+            if filled - right >= MIN_WRONG and right < params.min_content_match * filled:
+                raise UserError(
+                    f"{_where(sheet, params)}: only {right:,} of {filled:,} cells of the column "
+                    f"{_heading(sheet, name)} look like {name} "
+                    f"({params.patterns.get(name) or params.columns[name].role}): {wrong!r}. If "
+                    "the header stands over other columns, give the positions of this file in "
+                    "ingest.reading; else correct ingest.patterns or min_content_match"
+                )
+    spread = {name: Counter() for name in params.columns}
+    for sheet in sheets:
+        for name, words in sheet.vocabulary.items():
+            spread[name].update(words.keys())
+    for sheet in sheets:
+        for name, words in sheet.vocabulary.items():
+            known = {
+                other: sum(
+                    count
+                    for word, count in words.items()
+                    if spread[other][word] > (word in sheet.vocabulary.get(other, ()))
+                )
+                for other in sheet.vocabulary
+            }
+            best = max(known, key=known.get)
+            if known[best] > 0.5 * words.total() and known[best] > 3 * known[name]:
+                raise UserError(
+                    f"{_where(sheet, params)}: the column {_heading(sheet, name)} should be "
+                    f"{name}, but holds what other files have as {best}; if its header stands "
+                    "over other columns, give the positions of this file in ingest.reading"
+                )
+
+
+def _where(sheet: Sheet, params: IngestParams) -> str:
+    return f"{sheet.file}, sheet '{sheet.name}'" if sheet.name else sheet.file
+
+
+def _heading(sheet: Sheet, name: str) -> str:
+    place = sheet.layout.places[name]
+    header = sheet.layout.header[place] if place < len(sheet.layout.header) else ""
+    return f"{place + 1} ({header.strip()!r})" if header.strip() else str(place + 1)
+
+
+def check_rejects(rows_out: int, reasons: Counter, examples: dict, params: IngestParams) -> None:
+    """Raise UserError if too many rows were refused, or none is left."""
+    refused = Counter({r: n for r, n in reasons.items() if r not in NOT_TRANSACTIONS})
+    share = refused.total() / max(1, refused.total() + rows_out)
+    if rows_out and share <= params.max_reject_fraction:
+        return
+    top = "; ".join(
+        f"{reason}: {count:,} rows, such as {', '.join(examples[reason])}"
+        for reason, count in (refused or reasons).most_common(3)
+    )
+    if not rows_out:
+        raise UserError(f"ingest: no transaction was found in {params.source}; {top or 'no rows'}")
+    raise UserError(
+        f"ingest: {refused.total():,} of {refused.total() + rows_out:,} rows were refused "
+        f"({share:.1%}, ingest.max_reject_fraction is {params.max_reject_fraction:.1%}); {top}"
+    )
+
+
+def make_report(sheets: list[Sheet], rows_out: int, left: list[str]) -> dict:
+    """Return the counts of all sheets, and what was found in each."""
+    reasons = sum((sheet.reasons for sheet in sheets), Counter())
+    return {
+        "rows_read": sum(sheet.rows_read for sheet in sheets),
+        "rows_out": rows_out,
+        "rows_rejected": reasons.total(),
+        "reasons": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        "files_not_read": left,
+        "sheets": [
+            {
+                "file": sheet.file,
+                "sheet": sheet.name,
+                **sheet.dialect,
+                "header_row": sheet.layout.header_row,
+                "rows_read": sheet.rows_read,
+                "rows_out": sheet.rows_read - sheet.reasons.total(),
+                "reasons": dict(sorted(sheet.reasons.items())),
+                "columns": {name: _heading(sheet, name) for name in sheet.layout.places},
+                "columns_not_used": [
+                    " ".join(cell.split())
+                    for place, cell in enumerate(sheet.layout.header)
+                    if cell.strip() and place not in sheet.layout.places.values()
+                ],
+            }
+            for sheet in sheets
+        ],
+    }
 
 
 def main() -> None:
     params = load_params(ingest=IngestParams).ingest
-    paths = []
-    for source in params.sources:
-        if not Path(source).exists():
-            raise UserError(f"params.yaml: ingest.sources: {source} not found")
-        paths += [p for p in sorted(Path(source).rglob("*")) if p.suffix.lower() in SUFFIXES]
-    required = [name for name, column in params.columns.items() if column.required]
-    taken = {
-        key: []
-        for key in ("source_file", "source_sheet", "source_row", *params.columns)
-    }
-    rejects, files, reasons, rows_read = [], {}, Counter(), 0
-    for path in paths:
-        for sheet, rows in read_workbook(path):
-            if not rows:
-                continue
-            mapped = map_columns(rows[0], params.columns)
-            lacking = [name for name in required if name not in mapped]
-            if lacking:
-                raise UserError(f"{path}, sheet {sheet}: no column for {', '.join(lacking)}")
-            rows_read += len(rows) - 1
-            for number, row in enumerate(rows[1:], start=2):
-                values = {n: row[mapped[n]] if n in mapped else "" for n in params.columns}
-                empty = [name for name in required if not values[name].strip()]
-                if empty:
-                    reason = "subtotal or blank row" if len(empty) == len(required) else (
-                        f"empty {empty[0]}"
-                    )
-                    reasons[reason] += 1
-                    rejects.append((path.name, sheet, number, reason, row))
-                    continue
-                taken["source_file"].append(path.name)
-                taken["source_sheet"].append(sheet)
-                taken["source_row"].append(number)
-                for name, value in values.items():
-                    taken[name].append(value)
-            files[f"{path.name}|{sheet}"] = len(rows) - 1
-    schema = pa.schema(
-        [
-            ("source_file", pa.dictionary(pa.int32(), pa.string())),
-            ("source_sheet", pa.dictionary(pa.int32(), pa.string())),
-            ("source_row", pa.int32()),
-            *(
-                pa.field(name, pa.string(), metadata={"role": column.role})
-                for name, column in params.columns.items()
-            ),
-        ]
-    )
-    arrays = [pa.array(taken[field.name], field.type) for field in schema]
-    table = pa.Table.from_arrays(arrays, schema=schema)
-    if rows_read != table.num_rows + len(rejects):
-        raise AssertionError("rows were lost")
-    write_table(table, OUT / "transactions.parquet")
-    columns = list(zip(*rejects, strict=True)) or [[]] * len(REJECTS)
-    write_table(
-        pa.Table.from_arrays(
-            [pa.array(c, f.type) for c, f in zip(columns, REJECTS, strict=True)], schema=REJECTS
-        ),
-        OUT / "rejects.parquet",
-    )
-    write_json(
-        {
-            "rows_read": rows_read,
-            "rows_out": table.num_rows,
-            "rows_rejected": len(rejects),
-            "reasons": dict(reasons.most_common()),
-            "sheets": files,
-        },
-        REPORT,
-    )
+    paths, left = find_files(params.source, params.files)
+    size = sum(path.stat().st_size for path, _ in paths)
+    workers = cores() if size > PARALLEL_BYTES else 1
+    sheets: dict[tuple[str, str], Sheet] = {}
+    rows_out, rows_rejected, examples = 0, 0, defaultdict(list)
+    with (
+        table_writer(OUT / "transactions.parquet", output_schema(params)) as transactions,
+        table_writer(OUT / "rejects.parquet", REJECTS) as rejects,
+        tqdm(total=size, unit="B", unit_scale=True, desc="ingest", mininterval=1) as bar,
+    ):
+        for part in read_all(find_tasks(paths, params), workers, bar):
+            transactions.write(part.taken)
+            rejects.write(part.rejects)
+            rows_out += part.taken.num_rows
+            rows_rejected += part.rejects.num_rows
+            sheet = sheets.setdefault((part.sheet.file, part.sheet.name), part.sheet)
+            if sheet is not part.sheet:
+                sheet.add(part.sheet)
+            for reject in part.rejects.slice(0, 100).to_pylist():
+                if len(examples[reject["reason"]]) < 3:
+                    row = f"{reject['source_file']} row {reject['source_row']}"
+                    examples[reject["reason"]].append(row)
+        found = list(sheets.values())
+        check_sheets(found, params)
+        report = make_report(found, rows_out, left)
+        check_rejects(rows_out, Counter(report["reasons"]), examples, params)
+        if report["rows_read"] != rows_out + rows_rejected:
+            raise RuntimeError(f"rows were lost: {report['rows_read']} read, {rows_out} taken")
+    write_json(report, REPORT)
 
 
 if __name__ == "__main__":

@@ -45,11 +45,27 @@ def replace_file(path: Path | str) -> Iterator[Path]:
         partial.unlink(missing_ok=True)
 
 
-@contextmanager
-def table_writer(path: Path | str, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
-    """Yield a writer for tables of `schema`; the file appears at `path` when the block ends well.
+class _Groups:
+    def __init__(self, writer: pq.ParquetWriter) -> None:
+        self._writer, self._waiting, self._rows = writer, [], 0
 
-    The bytes depend on the rows and on how they are cut into ``write_table`` calls only.
+    def write(self, table: pa.Table) -> None:
+        self._waiting.append(table)
+        self._rows += table.num_rows
+        if self._rows >= ROWS_PER_GROUP:
+            self.flush(self._rows // ROWS_PER_GROUP * ROWS_PER_GROUP)
+
+    def flush(self, rows: int) -> None:
+        table = pa.concat_tables(self._waiting).unify_dictionaries()
+        self._writer.write_table(table.slice(0, rows), row_group_size=ROWS_PER_GROUP)
+        self._waiting, self._rows = [table.slice(rows)], self._rows - rows
+
+
+@contextmanager
+def table_writer(path: Path | str, schema: pa.Schema) -> Iterator[_Groups]:
+    """Yield an object whose ``write(table)`` adds rows; the file appears when the block ends well.
+
+    The bytes depend on the rows alone, not on how they are cut into tables.
     """
     with (
         replace_file(path) as partial,
@@ -57,13 +73,16 @@ def table_writer(path: Path | str, schema: pa.Schema) -> Iterator[pq.ParquetWrit
             partial, schema, compression="zstd", write_page_checksum=True, version="2.6"
         ) as writer,
     ):
-        yield writer
+        groups = _Groups(writer)
+        groups.write(schema.empty_table())
+        yield groups
+        groups.flush(ROWS_PER_GROUP)
 
 
 def write_table(table: pa.Table, path: Path | str) -> None:
     """Write `table` to a parquet file at `path`, atomically and with page checksums."""
     with table_writer(path, table.schema) as writer:
-        writer.write_table(table, row_group_size=ROWS_PER_GROUP)
+        writer.write(table)
 
 
 def _unreadable(path: Path, error: Exception | str) -> UserError:

@@ -1,0 +1,318 @@
+"""Read the files that ledgers come in, whatever they are called, as rows of text.
+
+What a file is shows in its first bytes, not in its name. Every cell becomes text without a change
+of meaning: numbers of a workbook in their shortest form (2401.0 is '2401'), dates as ISO text.
+Text files are cut into blocks of whole lines, so that several processes can read one file.
+"""
+
+import codecs
+import csv
+import gzip
+import io
+import math
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, time
+from decimal import Decimal
+from fnmatch import fnmatch
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+from stages.lib.params import UserError
+
+DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
+QUOTES = {"double": '"', "single": "'", "none": ""}
+BLOCK_CHARS = 8_000_000
+_BOMS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_DAMAGED = (OSError, EOFError, zlib.error)
+
+# A cell may be as long as a block; an unclosed quote is found by other means.
+csv.field_size_limit(1 << 30)
+
+
+class Block(NamedTuple):
+    """Whole lines of a text file: `text` begins on line `line` (1-based) and uses "\\n" only.
+
+    `end` is how far the file had been read, in bytes.
+    """
+
+    text: str
+    line: int
+    end: int
+
+
+class Records(NamedTuple):
+    """The records of a block, and what could not be read as one.
+
+    `rows[i]` begins on line `lines[i]`. `broken` holds (line, raw text) of lines whose quotes
+    make no sense. `rest` is the block that begins with the record left open at the end, if any.
+    """
+
+    rows: list[list[str]]
+    lines: list[int]
+    broken: list[tuple[int, str]]
+    rest: Block | None
+
+
+def file_kind(path: Path) -> str:
+    """Return 'parquet', 'workbook' or 'text' by the first bytes of the file at `path`."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(8)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")):
+        return "workbook"
+    return "text"
+
+
+def damaged(path: Path, error: BaseException) -> UserError:
+    """Return the one line that says that the file at `path` is not whole."""
+    what = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return UserError(f"{path}: cannot be read, it seems truncated or corrupt: {what}")
+
+
+# Text files
+
+
+def _unpacked(file: io.BufferedReader) -> io.BufferedIOBase:
+    return gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == b"\x1f\x8b" else file
+
+
+def _legacy_encoding(sample: bytes) -> str | None:
+    """Return the likeliest encoding of lines that hold bytes over 127 and are not UTF-8."""
+    try:
+        wide = [c for c in sample.decode("cp949") if ord(c) > 127]
+        if sum("가" <= c <= "힣" for c in wide) >= 0.6 * len(wide):
+            return "cp949"
+    except UnicodeDecodeError:
+        pass
+    high = [byte > 127 for byte in sample]
+    alone = sum(
+        now and not before and not after
+        for before, now, after in zip([False, *high], high, [*high[1:], False], strict=False)
+    )
+    # Accented letters stand between plain ones; other scripts fill whole words.
+    if alone >= 0.5 * sum(high):
+        try:
+            sample.decode("cp1252")
+            return "cp1252"
+        except UnicodeDecodeError:
+            return None
+    from charset_normalizer import from_bytes
+
+    best = from_bytes(
+        sample, cp_isolation=["cp932", "gb18030", "big5", "cp1251", "cp1253", "cp949"]
+    ).best()
+    return best.encoding if best else None
+
+
+def find_encoding(path: Path) -> str:
+    """Return the encoding of the text file at `path`, found from all of its bytes.
+
+    A byte-order mark decides; then NUL bytes in every second place (UTF-16); then whether the
+    lines with bytes over 127 are UTF-8; then the likeliest of the encodings used before it.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    odd, total, clean, foreign, sample = Counter(), 0, True, [0, 0], b""
+    try:
+        with open(path, "rb") as packed, _unpacked(packed) as file:
+            tail = b""
+            while chunk := file.read(1 << 20):
+                if not total:
+                    for mark, name in _BOMS:
+                        if chunk.startswith(mark):
+                            return name
+                    odd[0], odd[1] = chunk[::2].count(0), chunk[1::2].count(0)
+                    if max(odd.values()) > 0.2 * len(chunk):
+                        return "utf-16-le" if odd[1] > odd[0] else "utf-16-be"
+                total += len(chunk)
+                if clean:
+                    try:
+                        decoder.decode(chunk)
+                    except UnicodeDecodeError:
+                        clean = False
+                if not chunk.isascii() and len(sample) < 1 << 18:
+                    lines = (tail + chunk).split(b"\n")
+                    tail = lines.pop()
+                    for line in lines:
+                        if not line.isascii():
+                            sample += line + b"\n"
+                            foreign[_is_utf8(line)] += 1
+            if not tail.isascii():
+                sample += tail
+                foreign[_is_utf8(tail)] += 1
+    except _DAMAGED as error:
+        raise damaged(path, error) from None
+    if clean and not decoder.getstate()[0]:
+        return "utf-8"
+    if foreign[True] > foreign[False]:
+        return "utf-8"
+    found = _legacy_encoding(sample[: 1 << 18])
+    if found is None:
+        raise UserError(
+            f"{path}: its encoding cannot be told; name it in ingest.reading (encoding: ...)"
+        )
+    return found
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+        return True
+    except UnicodeDecodeError:
+        return False
+
+
+def text_blocks(path: Path, encoding: str, chars: int = BLOCK_CHARS) -> Iterator[Block]:
+    """Yield the text file at `path` in blocks of about `chars` characters, cut after a line.
+
+    Line ends become "\\n" and NUL characters vanish. Bytes that `encoding` has no character for
+    stay visible as surrogates (PEP 383).
+
+    Raises
+    ------
+    UserError
+        The file is truncated or corrupt, or `encoding` is unknown.
+    """
+    line, rest, bare_cr = 1, "", None
+    try:
+        with (
+            open(path, "rb") as packed,
+            io.TextIOWrapper(
+                _unpacked(packed), encoding, errors="surrogateescape", newline=""
+            ) as file,
+        ):
+            while True:
+                chunk = file.read(chars)
+                if chunk.endswith("\r"):
+                    chunk += file.read(1)
+                if bare_cr is None:
+                    bare_cr = "\r" in chunk and "\n" not in chunk
+                text = chunk.replace("\0", "").replace("\r\n", "\n")
+                if "\r" in text:
+                    text = text.replace("\r", "\n" if bare_cr else " ")
+                text = rest + text
+                end = text.rfind("\n") + 1 if chunk else len(text)
+                block, rest = text[:end], text[end:]
+                if block:
+                    yield Block(block, line, packed.tell())
+                    line += block.count("\n")
+                if not chunk:
+                    return
+    except UnicodeError as error:
+        raise UserError(f"{path}: is not {encoding}: {error}") from None
+    except LookupError:
+        raise UserError(f"{path}: ingest.reading: no encoding is called '{encoding}'") from None
+    except _DAMAGED as error:
+        raise damaged(path, error) from None
+
+
+def _reader(lines: Iterable[str], delimiter: str, quote: str) -> Iterator[list[str]]:
+    if not quote:
+        return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+    return csv.reader(lines, delimiter=delimiter, quotechar=quote, strict=True)
+
+
+def read_records(block: Block, delimiter: str, quote: str, last: bool) -> Records:
+    """Return the records of `block`, which must begin with the beginning of a record.
+
+    A line whose quotes break the grammar is set apart, and reading goes on with the next line, so
+    that a stray quote costs one line and not all lines to the next quote. With `last` nothing
+    follows the block, and a record that is still open at its end is such a line too.
+    """
+    lines = block.text.split("\n")
+    lines = [line + "\n" for line in lines[:-1]] + lines[-1:] * bool(lines[-1])
+    if not quote or quote not in block.text:
+        rows = list(_reader(lines, delimiter, ""))
+        return Records(rows, list(range(block.line, block.line + len(rows))), [], None)
+    rows, starts, broken, start = [], [], [], 0
+    while start < len(lines):
+        # A record still open at the end swallows the NUL line, which text never holds.
+        offset, reader = start, _reader(chain(islice(lines, start, None), "\0"), delimiter, quote)
+        try:
+            for row in reader:
+                if row == ["\0"]:
+                    start = len(lines)
+                    break
+                rows.append(row)
+                starts.append(block.line + start)
+                start = offset + reader.line_num
+        except csv.Error:
+            if offset + reader.line_num > len(lines) and not last:
+                rest = Block("".join(lines[start:]), block.line + start, block.end)
+                return Records(rows, starts, broken, rest)
+            broken.append((block.line + start, lines[start].rstrip("\n")))
+            start += 1
+    return Records(rows, starts, broken, None)
+
+
+# Workbooks
+
+
+def _cell_text(cell: object) -> str:
+    if isinstance(cell, float):
+        if cell.is_integer():
+            return str(int(cell))
+        return repr(cell) if 1e-4 <= abs(cell) < 1e15 else format(Decimal(repr(cell)), "f")
+    if isinstance(cell, Decimal):
+        return format(cell, "f")
+    if isinstance(cell, bool):
+        return "TRUE" if cell else "FALSE"
+    if isinstance(cell, datetime):
+        return cell.date().isoformat() if cell.time() == time() else cell.isoformat(" ", "seconds")
+    if isinstance(cell, date | time):
+        return cell.isoformat()
+    return str(cell)
+
+
+def cell_text(cell: object) -> str:
+    """Return a typed cell as text that means the same: 2401.0 as '2401', None as ''."""
+    if type(cell) is str:
+        return cell.replace("\0", "") if "\0" in cell else cell
+    if cell is None or (type(cell) is float and not math.isfinite(cell)):
+        return ""
+    return _cell_text(cell)
+
+
+def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iterator[list]]]:
+    """Yield the name and the rows (of typed cells, from row 1 and column A) of each worksheet
+    whose name matches one of `patterns`.
+
+    Raises
+    ------
+    UserError
+        The workbook is truncated, corrupt or locked with a password.
+    """
+    import python_calamine as calamine
+
+    try:
+        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(path.read_bytes()))
+        for sheet in book.sheets_metadata:
+            is_table = sheet.typ == calamine.SheetTypeEnum.WorkSheet
+            if is_table and any(fnmatch(sheet.name, pattern) for pattern in patterns):
+                content = book.get_sheet_by_name(sheet.name)
+                left = [""] * content.start[1] if content.start else []
+                rows = content.iter_rows()
+                yield sheet.name, (left + row for row in rows) if left else rows
+    except calamine.PasswordError:
+        raise UserError(f"{path}: is locked with a password; save a copy without one") from None
+    except (calamine.CalamineError, OSError) as error:
+        raise damaged(path, error) from None
+    except UserError:
+        raise
+    except BaseException as error:
+        # The reader's own crashes arrive as a PanicException that derives from BaseException.
+        if type(error).__name__ == "PanicException":
+            raise damaged(path, error) from None
+        raise
