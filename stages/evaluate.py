@@ -23,6 +23,7 @@ from pydantic import Field
 from stages.lib import metrics
 from stages.lib.metrics import RowScores
 from stages.lib.params import Section, UserError, load_params, run_stage
+from stages.lib.report import render_report
 from stages.lib.tables import read_table, replace_file, write_json, write_table
 
 MODEL = Path("models/train")
@@ -36,6 +37,7 @@ LABEL = "acct_code"
 TARGETS = (0.95, 0.99)  # precisions that rows are posted at without a look
 CONFUSION_EXAMPLES = 3
 CURVE_POINTS = 200
+VENDOR = ("vendor_rows", "vendor_predicted", "vendor_ledger")
 
 
 class EvaluateParams(Section):
@@ -46,6 +48,12 @@ class EvaluateParams(Section):
     frequent_account_rows: int = Field(ge=1)
     description_field: str | None
     suspect_probability: float = Field(gt=0, lt=1)
+
+
+class VisibleFields(Section, extra="ignore"):
+    """The one key of the section ``feature`` that this stage reads."""
+
+    fields: list[str]
 
 
 class ModelTrust(Section, extra="ignore"):
@@ -154,12 +162,12 @@ def intervals(
     test: pa.Table,
     n_accounts: int,
     params: EvaluateParams,
-) -> dict[str, dict[str, list[float]]]:
+) -> dict[str, dict[str, list[float] | None]]:
     """Return ``{metric: {"rows": [low, high], "vendors": [low, high]}}``, 95 % each.
 
     The metrics are those of `all_metrics` and ``accuracy_gain``: the model's accuracy less that
     of the rival on the same resampled rows. Thresholds and temperature stay as fitted. Without
-    vendors there is no interval over them.
+    vendors their interval is None.
     """
     amount = amounts(test)
 
@@ -169,17 +177,59 @@ def intervals(
         return np.array([*values.values(), gain])
 
     names = [*all_metrics(scores, thresholds, amount, n_accounts), "accuracy_gain"]
-    found: dict[str, dict] = {name: {} for name in names}
     clusters = {
         "rows": np.arange(len(scores.label)),
         "vendors": vendor_clusters(test["group"].to_pylist()),
     }
-    for kind, cluster in clusters.items():
-        if cluster is not None:
-            bounds = metrics.bootstrap(statistics, cluster, params.bootstrap_resamples, params.seed)
-            for name, low, high in zip(names, *bounds.tolist(), strict=True):
-                found[name][kind] = [low, high]
-    return found
+    bounds = {
+        kind: metrics.bootstrap(statistics, cluster, params.bootstrap_resamples, params.seed)
+        for kind, cluster in clusters.items()
+        if cluster is not None
+    }
+    return {
+        name: {
+            kind: bounds[kind][:, index].tolist() if kind in bounds else None for kind in clusters
+        }
+        for index, name in enumerate(names)
+    }
+
+
+def compare(
+    scores: RowScores,
+    rival: RowScores,
+    thresholds: dict[float, float | None],
+    amount: np.ndarray,
+    known: list[str],
+) -> dict[str, float]:
+    """Return the metrics of a baseline, and how it differs from the model row by row."""
+    only_model, only_baseline, p = metrics.mcnemar(scores.correct, rival.correct)
+    return {
+        **all_metrics(rival, thresholds, amount, len(known)),
+        "only_model": only_model,
+        "only_baseline": only_baseline,
+        "p": p,
+    }
+
+
+def verdict(gain: list[float]) -> str:
+    """Return what the 95 % interval of the accuracy gain allows to say of the model."""
+    if gain[0] > 0:
+        return "better"
+    return "unclear" if gain[1] > 0 else "worse"
+
+
+def posts(values: dict, bounds: dict, thresholds: dict[float, float | None]) -> list[dict]:
+    """Return what each auto-post threshold, fitted on validation rows, does on the test rows."""
+    return [
+        {
+            "target": target,
+            "threshold": threshold,
+            "rate": values[f"autopost{target * 100:.0f}_rate"],
+            "precision": values[f"autopost{target * 100:.0f}_precision"],
+            "bounds": bounds[f"autopost{target * 100:.0f}_precision"]["rows"],
+        }
+        for target, threshold in thresholds.items()
+    ]
 
 
 def amounts(table: pa.Table) -> np.ndarray:
@@ -298,10 +348,21 @@ def account_table(
     return sorted(records, key=lambda record: (-record["rows"], record["account"]))
 
 
-def describe(table: pa.Table, rows: list[int], fields: list[str]) -> list[dict]:
-    """Return what a reader needs to find and to understand these rows of a split table."""
-    kept = ["row_id", "source_file", "source_sheet", "source_row", "date", "amount", *fields]
-    return table.select(list(dict.fromkeys(kept))).take(pa.array(rows, pa.int64())).to_pylist()
+def describe(table: pa.Table, rows: list[int], scores: RowScores, fields: list[str]) -> list[dict]:
+    """Return what a reader needs to find and to understand these rows of a split table.
+
+    ``text`` holds the visible fields in their order.
+    """
+    place = ["row_id", "source_file", "source_sheet", "source_row", "date", "amount"]
+    taken = table.take(pa.array(rows, pa.int64()))
+    texts = zip(*(taken[name].to_pylist() for name in fields), strict=True)
+    confidence = scores.confidence[rows].tolist()
+    return [
+        {**record, "text": list(text), "probability": probability}
+        for record, text, probability in zip(
+            taken.select(place).to_pylist(), texts, confidence, strict=True
+        )
+    ]
 
 
 def confusion_table(
@@ -323,7 +384,7 @@ def confusion_table(
             "predicted_name": names.get(known[predicted], ""),
             "rows": len(rows),
             "amount": float(np.abs(np.nan_to_num(amounts(test)[rows])).sum()),
-            "examples": describe(test, rows[:CONFUSION_EXAMPLES], fields),
+            "examples": describe(test, rows[:CONFUSION_EXAMPLES], scores, fields),
         }
         for (label, predicted), rows in sorted(
             pairs.items(), key=lambda item: (-len(item[1]), item[0])
@@ -353,7 +414,7 @@ def suspect_table(
     rows = rows[np.argsort(-scores.confidence[rows], kind="stable")].tolist()
     vendors = test["group"].take(pa.array(rows, pa.int64())).to_pylist()
     records = []
-    for row, vendor, shown in zip(rows, vendors, describe(test, rows, fields), strict=True):
+    for row, vendor, shown in zip(rows, vendors, describe(test, rows, scores, fields), strict=True):
         ledger, predicted = known[scores.label[row]], known[scores.predicted[row]]
         past = history.get(vendor, Counter())
         records.append(
@@ -362,7 +423,6 @@ def suspect_table(
                 "name": names.get(ledger, ""),
                 "predicted": predicted,
                 "predicted_name": names.get(predicted, ""),
-                "probability": float(scores.confidence[row]),
                 "vendor_rows": past.total(),
                 "vendor_predicted": past[predicted],
                 "vendor_ledger": past[ledger],
@@ -436,15 +496,23 @@ def spreadsheet_cell(value: object) -> object:
     return value
 
 
-def write_csv(records: list[dict], columns: list[str], path: Path, encoding: str = "utf-8") -> None:
-    """Write `columns` of `records` as CSV, atomically; other keys are left out."""
+def write_text(text: str, path: Path, encoding: str = "utf-8") -> None:
+    """Write `text` to `path`, atomically."""
+    with replace_file(path) as partial:
+        partial.write_text(text, encoding=encoding, newline="")
+
+
+def write_csv(header: list[str], rows: list[list], path: Path, encoding: str = "utf-8") -> None:
+    """Write a table as CSV, atomically."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    for record in records:
-        writer.writerow([spreadsheet_cell(record[column]) for column in columns])
-    with replace_file(path) as partial:
-        partial.write_text(text.getvalue(), encoding=encoding, newline="")
+    writer.writerows([spreadsheet_cell(cell) for cell in row] for row in [header, *rows])
+    write_text(text.getvalue(), path, encoding)
+
+
+def write_records(records: list[dict], columns: list[str], path: Path, encoding: str) -> None:
+    """Write these keys of `records` as CSV."""
+    write_csv(columns, [[record[name] for name in columns] for record in records], path, encoding)
 
 
 def without_nan(values: dict[str, float]) -> dict[str, float | None]:
@@ -452,23 +520,105 @@ def without_nan(values: dict[str, float]) -> dict[str, float | None]:
     return {name: None if np.isnan(value) else value for name, value in values.items()}
 
 
-def main() -> None:
-    sections = load_params(evaluate=EvaluateParams, model=ModelTrust)
-    params = sections.evaluate
-    sides = {side: read_table(SPLIT / f"{side}.parquet") for side in ("train", "val", "test")}
-    test = sides["test"]
-    accounts, logits = evaluate_model(params.batch_tokens, sections.model.trust_remote_code)
-    codes = [side[LABEL].to_pylist() for side in sides.values()]
-    _, known = metrics.encode_accounts([code for side in codes for code in side], accounts)
-    label = {s: metrics.encode_accounts(c, known)[0] for s, c in zip(sides, codes, strict=True)}
+def write_findings(findings: dict[str, list[dict]], fields: list[str]) -> None:
+    """Write the tables of the report as CSV; the byte order mark makes Excel read Hangul."""
+    place = ["row_id", "source_file", "source_sheet", "source_row", "date", "amount"]
+    columns = {
+        "slices": list(findings["slices"][0]),
+        "accounts": list(findings["accounts"][0]),
+        "confusions": ["account", "name", "predicted", "predicted_name", "rows", "amount"],
+    }
+    for name, header in columns.items():
+        write_records(findings[name], header, OUT / f"{name}.csv", "utf-8-sig")
+    header = ["probability", "account", "name", "predicted", "predicted_name", *VENDOR, *place]
+    rows = [
+        [*(suspect[key] for key in header), *suspect["text"]] for suspect in findings["suspects"]
+    ]
+    write_csv([*header, *fields], rows, OUT / "suspects.csv", "utf-8-sig")
 
+
+def write_plots(scores: RowScores, rival: RowScores) -> dict[str, list[dict]]:
+    """Write the curves for ``dvc plots`` and return them."""
+    curves = {
+        "precision_coverage": coverage_points(scores),
+        "precision_coverage_baseline": coverage_points(rival),
+        "reliability": reliability_points(scores),
+    }
+    for name, points in curves.items():
+        write_records(points, list(points[0]), METRICS / "plots" / f"{name}.csv", "utf-8")
+    return curves
+
+
+def main() -> None:
+    sections = load_params(evaluate=EvaluateParams, model=ModelTrust, feature=VisibleFields)
+    params, fields = sections.evaluate, sections.feature.fields
+    sides = {side: read_table(SPLIT / f"{side}.parquet") for side in ("train", "val", "test")}
+    train, test = sides["train"], sides["test"]
+    chart = read_table(CHART, ["acct_code", "acct_name"]).to_pylist()
+    names = {row["acct_code"]: row["acct_name"] or "" for row in chart}
+
+    accounts, logits = evaluate_model(params.batch_tokens, sections.model.trust_remote_code)
+    codes = {side: table[LABEL].to_pylist() for side, table in sides.items()}
+    _, known = metrics.encode_accounts([code for side in codes.values() for code in side], accounts)
+    label = {side: metrics.encode_accounts(codes[side], known)[0] for side in codes}
     temperature = metrics.fit_temperature(logits["val"], label["val"])
-    scores = {s: metrics.summarise_scores(logits[s], label[s], temperature) for s in logits}
+    scores = {
+        side: metrics.summarise_scores(logits[side], label[side], temperature) for side in logits
+    }
     thresholds = fit_thresholds(scores["val"])
-    values = all_metrics(scores["test"], thresholds, amounts(test), len(known))
-    write_table(
-        prediction_table(scores["test"], test, known, thresholds), OUT / "predictions.parquet"
-    )
+
+    predictions = read_table(BASELINE)
+    rivals = {
+        side: baseline_scores(predictions, side, sides[side], label[side], known) for side in logits
+    }
+    best = max(rivals["val"], key=lambda name: rivals["val"][name].correct.mean())
+    rival = rivals["test"][best]
+    ours, amount = scores["test"], amounts(test)
+    values = all_metrics(ours, thresholds, amount, len(known))
+    values["accuracy_gain"] = values["accuracy"] - metrics.mean(rival.correct)
+    bounds = intervals(ours, rival, thresholds, test, len(known), params)
+    baselines = {
+        name: compare(
+            ours, rivals["test"][name], fit_thresholds(rivals["val"][name]), amount, known
+        )
+        for name in rivals["test"]
+    }
+    train_rows = np.bincount(label["train"], minlength=len(known))
+    slices = slice_values(test, train, params)
+    findings = {
+        "slices": slice_table(slices, ours, rival, thresholds[0.95], amount),
+        "accounts": account_table(ours, train_rows, known, names),
+        "confusions": confusion_table(ours, test, fields, known, names),
+        "suspects": suspect_table(
+            ours, test, train, fields, known, names, params.suspect_probability
+        ),
+    }
+
+    write_table(prediction_table(ours, test, known, thresholds), OUT / "predictions.parquet")
+    write_findings(findings, fields)
+    curves = write_plots(ours, rival)
+    untrained = ours.label >= len(accounts)
+    report = {
+        **findings,
+        "values": values,
+        "bounds": bounds,
+        "baselines": baselines,
+        "best": best,
+        "verdict": verdict(bounds["accuracy_gain"]["rows"]),
+        "curves": curves,
+        "posts": posts(values, bounds, thresholds),
+        "rows": test.num_rows,
+        "train_rows": train.num_rows,
+        "n_trained": len(accounts),
+        "untrained_rows": int(untrained.sum()),
+        "untrained_accounts": len(set(ours.label[untrained].tolist())),
+        "names": names,
+        "temperature": temperature,
+        "suspect_probability": params.suspect_probability,
+        "resamples": params.bootstrap_resamples,
+        "learning": {},
+    }
+    write_text(render_report(report), METRICS / "report.html")
     write_json(without_nan(values), METRICS / "metrics.json")
     for name, value in values.items():
         print(f"{name:22}{value:.4f}")
