@@ -11,11 +11,12 @@ name of the parameters, data and code that made them, and are deleted when the r
 import json
 import os
 import shutil
+import sys
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import datasets
 import numpy as np
@@ -108,11 +109,8 @@ def apply_peft_adapters(model: nn.Module, lora: LoraParams, base: ModelParams) -
     UserError
         No module of the model has one of the names in ``lora.target_modules``.
     """
-    config = LoraConfig(
-        **lora.model_dump(), base_model_name_or_path=base.name, revision=base.revision
-    )
     try:
-        adapted = get_peft_model(model, config)
+        return get_peft_model(model, LoraConfig(**lora.model_dump()))
     except ValueError as error:
         linear = (name for name, part in model.named_modules() if isinstance(part, nn.Linear))
         names = sorted({name.rpartition(".")[2] for name in linear})
@@ -120,8 +118,6 @@ def apply_peft_adapters(model: nn.Module, lora: LoraParams, base: ModelParams) -
             f"params.yaml: lora.target_modules: {lora.target_modules} does not fit {base.name} "
             f"({str(error).splitlines()[0][:120]}); its linear modules are {', '.join(names)}"
         ) from None
-    adapted.peft_config["default"].base_model_name_or_path = base.name
-    return adapted
 
 
 def configure_optimizer(model: nn.Module, training: TrainingParams) -> torch.optim.AdamW:
@@ -284,7 +280,7 @@ def fixed_subset(dataset: datasets.Dataset, max_rows: int, seed: int) -> dataset
 class LiveMetrics(TrainerCallback):
     """Record the curves with dvclive, by optimizer step; after a resume, from the start again."""
 
-    NAMES = {
+    NAMES: ClassVar = {
         "loss": "train_loss",
         "eval_loss": "val_loss",
         "eval_accuracy": "val_accuracy",
@@ -385,13 +381,18 @@ def run_training(
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
 
+def library_versions() -> dict[str, str]:
+    return {name: version(name) for name in ("torch", "transformers", "peft")}
+
+
 def save_model(model: PeftModel, base: ModelParams, folder: Path) -> None:
     """Write adapter, label map and manifest to `folder`, the same bytes for the same weights."""
     shutil.rmtree(folder, ignore_errors=True)
-    model.save_pretrained(folder)
+    model.save_pretrained(folder, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     config_path = folder / "adapter_config.json"
     config = json.loads(config_path.read_text(encoding="utf-8"))
+    config |= {"base_model_name_or_path": base.name, "revision": base.revision}
     if isinstance(config["target_modules"], list):
         config["target_modules"].sort()  # peft keeps a set, whose order differs from run to run
     config_path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -399,7 +400,7 @@ def save_model(model: PeftModel, base: ModelParams, folder: Path) -> None:
     manifest = {
         "base_model": base.model_dump(exclude={"trust_remote_code"}),
         "lora": True,
-        "versions": {name: version(name) for name in ("torch", "transformers", "peft")},
+        "versions": library_versions(),
         "files": {path.name: file_sha256(path) for path in sorted(folder.iterdir())},
     }
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
@@ -409,9 +410,12 @@ def save_model(model: PeftModel, base: ModelParams, folder: Path) -> None:
 def scratch_folder(params: SimpleNamespace) -> Path:
     """Return the folder for checkpoints of exactly these parameters, data and code."""
     root = Path(os.environ.get("DVC_ROOT", "."))
-    code = [Path("stages/train.py"), *Path("stages/lib").glob("*.py")]
+    modules = [name for name in sys.modules if name.startswith("stages.lib.")]
+    code = [Path(name.replace(".", "/")).with_suffix(".py") for name in modules]
     values = {name: section.model_dump() for name, section in vars(params).items()}
-    key = run_key(values, [*INPUT.rglob("*.arrow"), INPUT / LABEL_MAP, *code])
+    values["versions"] = library_versions()
+    files = [*INPUT.rglob("*.arrow"), INPUT / LABEL_MAP, Path("stages/train.py"), *code]
+    key = run_key(values, files)
     return root / ".scratch" / f"train-{key}"
 
 
@@ -428,7 +432,7 @@ def main() -> None:
     with ExitStack() as locks:
         if IS_MAIN:
             locks.enter_context(only_one(Path(".scratch/train.lock"), "a training"))
-            locks.enter_context(only_one(scratch.with_suffix(".lock"), "this very training"))
+            locks.enter_context(only_one(scratch / "lock", "this very training"))
         train(params, deepspeed, scratch)
 
 
