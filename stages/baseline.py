@@ -4,8 +4,8 @@ Four baselines learn from the training rows and see the same fields as the model
 
 - majority: the account with the most rows;
 - lookup: the account that a vendor had most often; unknown vendors fall back to other columns;
-- svc: TF-IDF of words and a linear support vector machine;
-- text: the strongest cheap text classifier that was found, TF-IDF of words and word pairs of each
+- tfidf_words: TF-IDF of words and a linear support vector machine, as simple as can be;
+- tfidf_chars: the strongest cheap text classifier that was found, TF-IDF of words and word pairs of each
   field and of the characters of some, and a linear support vector machine an account.
 
 Reads ``data/split/{train,val,test}.parquet``. Writes ``data/baseline/predictions.parquet`` (one
@@ -151,7 +151,7 @@ def svc_scores(features: list, label: np.ndarray, n_accounts: int, regularizatio
 
 
 def vectorizers(fields: list[str], params: BaselineParams) -> list:
-    """Return the `text_features` settings of the text baseline: words, then characters."""
+    """Return the `text_features` settings of `tfidf_chars`: words, then characters."""
     unknown = [name for name in params.character_fields if name not in fields]
     if unknown:
         raise UserError(
@@ -185,8 +185,8 @@ def score_baselines(
     return {
         "majority": [lookup_scores(empty[s], empty["train"], label, n_accounts) for s in others],
         "lookup": [lookup_scores(keys[s], keys["train"], label, n_accounts) for s in others],
-        "svc": svc(joined, [({}, 0)], 1.0),
-        "text": svc(text, vectorizers(fields, params), params.regularization),
+        "tfidf_words": svc(joined, [({}, 0)], 1.0),
+        "tfidf_chars": svc(text, vectorizers(fields, params), params.regularization),
     }
 
 
@@ -231,7 +231,7 @@ def main() -> None:
             tables.append(predictions(name, side, sides[side], result, known))
         test = headline(results[1], len(known))
         metrics |= {f"{name}_accuracy": test["accuracy"], f"{name}_macro_f1": test["macro_f1"]}
-        print(f"{name:10} accuracy {test['accuracy']:.4f}  macro-F1 {test['macro_f1']:.4f}")
+        print(f"{name:12} accuracy {test['accuracy']:.4f}  macro-F1 {test['macro_f1']:.4f}")
     write_table(pa.concat_tables(tables).unify_dictionaries(), PREDICTIONS)
     write_json(metrics, METRICS)
 

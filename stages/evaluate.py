@@ -1,10 +1,11 @@
 """Judge the trained model on the test rows: what may be posted unseen, what goes wrong and where.
 
-Reads ``models/train/``, ``data/tokenize/{val,test}``, ``data/split/{train,val,test}.parquet``,
-``data/preprocess/accounts.parquet`` and ``data/baseline/predictions.parquet``. Writes
-``metrics/evaluate/metrics.json``, ``metrics/evaluate/report.html`` with its curves as
-``metrics/evaluate/plots/*.csv``, and in ``data/evaluate/`` the predictions as parquet and what the
-report lists as CSV for a spreadsheet. Parameters: ``evaluate``, ``model.trust_remote_code``.
+Reads ``models/train/``, ``metrics/train/plots/``, ``data/tokenize/{val,test}``,
+``data/split/{train,val,test}.parquet``, ``data/preprocess/accounts.parquet`` and
+``data/baseline/predictions.parquet``. Writes ``metrics/evaluate/metrics.json``,
+``metrics/evaluate/report.html`` with its curves as ``metrics/evaluate/plots/*.csv``, and in
+``data/evaluate/`` the predictions as parquet and what the report lists as CSV for a spreadsheet.
+Parameters: ``evaluate``, ``feature.fields``, ``model.trust_remote_code``.
 
 The temperature and the auto-post thresholds are fitted on the validation rows and reported on the
 test rows.
@@ -12,7 +13,6 @@ test rows.
 
 import csv
 import io
-from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,14 @@ import pyarrow.compute as pc
 from pydantic import Field
 
 from stages.lib import metrics
+from stages.lib.findings import (
+    account_table,
+    amounts,
+    confusion_table,
+    slice_table,
+    slice_values,
+    suspect_table,
+)
 from stages.lib.metrics import RowScores
 from stages.lib.params import Section, UserError, load_params, run_stage
 from stages.lib.report import render_report
@@ -30,12 +38,12 @@ MODEL = Path("models/train")
 TOKENIZED = Path("data/tokenize")
 SPLIT = Path("data/split")
 CHART = Path("data/preprocess/accounts.parquet")
+LEARNING = Path("metrics/train/plots/metrics")
 BASELINE = Path("data/baseline/predictions.parquet")
 OUT = Path("data/evaluate")
 METRICS = Path("metrics/evaluate")
 LABEL = "acct_code"
 TARGETS = (0.95, 0.99)  # precisions that rows are posted at without a look
-CONFUSION_EXAMPLES = 3
 CURVE_POINTS = 200
 VENDOR = ("vendor_rows", "vendor_predicted", "vendor_ledger")
 
@@ -232,204 +240,7 @@ def posts(values: dict, bounds: dict, thresholds: dict[float, float | None]) -> 
     ]
 
 
-def amounts(table: pa.Table) -> np.ndarray:
-    """Return the amounts of a split table, NaN where there is none, float64 (n,)."""
-    return table["amount"].cast(pa.float64()).to_numpy()
-
-
-# Findings ----------------------------------------------------------------------------------------
-
-
-def slice_values(test: pa.Table, train: pa.Table, params: EvaluateParams) -> dict[str, list[str]]:
-    """Return ``{slice: value of each test row}``."""
-    seen = set(train["group"].to_pylist())
-    rows = Counter(train[LABEL].to_pylist())
-    middle, frequent = params.middle_account_rows, params.frequent_account_rows
-
-    def size(code):
-        if not rows[code]:
-            return "never in training"
-        if rows[code] < middle:
-            return f"rare (under {middle} training rows)"
-        return (
-            f"middle ({middle} and more)"
-            if rows[code] < frequent
-            else (f"frequent ({frequent} and more)")
-        )
-
-    def vendor(name):
-        return ("in training" if name in seen else "not in training") if name else "no vendor"
-
-    values = {
-        "vendor": [vendor(name) for name in test["group"].to_pylist()],
-        "account": [size(code) for code in test[LABEL].to_pylist()],
-        "month": [f"{day:%Y-%m}" if day else "no date" for day in test["date"].to_pylist()],
-        "amount": [band or "none" for band in test["amount_bucket"].to_pylist()],
-    }
-    if params.description_field:
-        if params.description_field not in test.column_names:
-            raise UserError(
-                f"params_train.yaml: evaluate.description_field: expected one of "
-                f"{', '.join(test.column_names)}, or null; got '{params.description_field}'"
-            )
-        text = test[params.description_field].to_pylist()
-        values["description"] = ["filled" if value else "empty" for value in text]
-    return values
-
-
-def slice_table(
-    values: dict[str, list[str]],
-    scores: RowScores,
-    rival: RowScores,
-    threshold: float | None,
-    amount: np.ndarray,
-) -> list[dict]:
-    """Return one record for each value of each slice; a slice's bands run by amount or name."""
-    records = []
-    for name, column in values.items():
-        column = np.array(column)
-
-        def order(value, name=name, column=column):
-            inside = np.abs(amount[column == value])
-            money = np.nan_to_num(inside, nan=np.inf).min() if name == "amount" else 0.0
-            return money, value
-
-        for value in sorted(set(column.tolist()), key=order):
-            inside = column == value
-            rate, precision = metrics.auto_post(
-                scores.confidence[inside], scores.correct[inside], threshold
-            )
-            records.append(
-                {
-                    "slice": name,
-                    "value": value,
-                    "rows": int(inside.sum()),
-                    "accuracy": metrics.mean(scores.correct[inside]),
-                    "baseline_accuracy": metrics.mean(rival.correct[inside]),
-                    "autopost95_rate": rate,
-                    "autopost95_precision": precision,
-                }
-            )
-    return records
-
-
-def account_table(
-    scores: RowScores, train_rows: np.ndarray, known: list[str], names: dict[str, str]
-) -> list[dict]:
-    """Return one record for each account that the test rows hold or the model predicts.
-
-    ``confused_with`` is the account that its rows are most often given instead; of equal ones
-    the one with the lower code.
-    """
-    by_account = metrics.account_scores(scores.label, scores.predicted, len(known))
-    given: dict[int, Counter] = defaultdict(Counter)
-    wrong = ~scores.correct
-    for label, predicted in zip(
-        scores.label[wrong].tolist(), scores.predicted[wrong].tolist(), strict=True
-    ):
-        given[label][predicted] += 1
-    records = []
-    for index in np.flatnonzero(by_account.support + by_account.predictions):
-        other = min(given[index].items(), key=lambda item: (-item[1], item[0]), default=None)
-        records.append(
-            {
-                "account": known[index],
-                "name": names.get(known[index], ""),
-                "train_rows": int(train_rows[index]),
-                "rows": int(by_account.support[index]),
-                "predictions": int(by_account.predictions[index]),
-                "precision": float(by_account.precision[index]),
-                "recall": float(by_account.recall[index]),
-                "f1": float(by_account.f1[index]),
-                "confused_with": known[other[0]] if other else "",
-                "confused_rows": other[1] if other else 0,
-            }
-        )
-    return sorted(records, key=lambda record: (-record["rows"], record["account"]))
-
-
-def describe(table: pa.Table, rows: list[int], scores: RowScores, fields: list[str]) -> list[dict]:
-    """Return what a reader needs to find and to understand these rows of a split table.
-
-    ``text`` holds the visible fields in their order.
-    """
-    place = ["row_id", "source_file", "source_sheet", "source_row", "date", "amount"]
-    taken = table.take(pa.array(rows, pa.int64()))
-    texts = zip(*(taken[name].to_pylist() for name in fields), strict=True)
-    confidence = scores.confidence[rows].tolist()
-    return [
-        {**record, "text": list(text), "probability": probability}
-        for record, text, probability in zip(
-            taken.select(place).to_pylist(), texts, confidence, strict=True
-        )
-    ]
-
-
-def confusion_table(
-    scores: RowScores, test: pa.Table, fields: list[str], known: list[str], names: dict[str, str]
-) -> list[dict]:
-    """Return the pairs (account of the ledger, account predicted), the most frequent first.
-
-    Each has its most confident rows as examples.
-    """
-    pairs: dict[tuple[int, int], list[int]] = defaultdict(list)
-    wrong = np.flatnonzero(~scores.correct)
-    for row in wrong[np.argsort(-scores.confidence[wrong], kind="stable")].tolist():
-        pairs[int(scores.label[row]), int(scores.predicted[row])].append(row)
-    return [
-        {
-            "account": known[label],
-            "name": names.get(known[label], ""),
-            "predicted": known[predicted],
-            "predicted_name": names.get(known[predicted], ""),
-            "rows": len(rows),
-            "amount": float(np.abs(np.nan_to_num(amounts(test)[rows])).sum()),
-            "examples": describe(test, rows[:CONFUSION_EXAMPLES], scores, fields),
-        }
-        for (label, predicted), rows in sorted(
-            pairs.items(), key=lambda item: (-len(item[1]), item[0])
-        )
-    ]
-
-
-def suspect_table(
-    scores: RowScores,
-    test: pa.Table,
-    train: pa.Table,
-    fields: list[str],
-    known: list[str],
-    names: dict[str, str],
-    least: float,
-) -> list[dict]:
-    """Return the rows where the model is surer than `least` of another account than the ledger's.
-
-    The surest comes first. ``vendor_rows`` counts the training rows of the same vendor, and
-    ``vendor_predicted`` and ``vendor_ledger`` those of them in either account.
-    """
-    history: dict[str, Counter] = defaultdict(Counter)
-    for vendor, code in zip(train["group"].to_pylist(), train[LABEL].to_pylist(), strict=True):
-        if vendor:
-            history[vendor][code] += 1
-    rows = np.flatnonzero(~scores.correct & (scores.confidence >= least))
-    rows = rows[np.argsort(-scores.confidence[rows], kind="stable")].tolist()
-    vendors = test["group"].take(pa.array(rows, pa.int64())).to_pylist()
-    records = []
-    for row, vendor, shown in zip(rows, vendors, describe(test, rows, scores, fields), strict=True):
-        ledger, predicted = known[scores.label[row]], known[scores.predicted[row]]
-        past = history.get(vendor, Counter())
-        records.append(
-            {
-                "account": ledger,
-                "name": names.get(ledger, ""),
-                "predicted": predicted,
-                "predicted_name": names.get(predicted, ""),
-                "vendor_rows": past.total(),
-                "vendor_predicted": past[predicted],
-                "vendor_ledger": past[ledger],
-                **shown,
-            }
-        )
-    return records
+# Tables and curves --------------------------------------------------------------------------------
 
 
 def prediction_table(
@@ -452,9 +263,6 @@ def prediction_table(
         least = np.inf if threshold is None else threshold
         columns[f"autopost{target * 100:.0f}"] = scores.confidence >= least
     return pa.table(columns)
-
-
-# Curves ------------------------------------------------------------------------------------------
 
 
 def coverage_points(scores: RowScores) -> list[dict]:
@@ -480,6 +288,18 @@ def reliability_points(scores: RowScores) -> list[dict]:
         {"confidence": confidence, "accuracy": accuracy, "rows": int(rows)}
         for confidence, accuracy, rows in zip(*(c.tolist() for c in columns), strict=True)
     ]
+
+
+def learning_curves() -> dict[str, list[tuple[int, float]]]:
+    """Return the (step, loss) points that training recorded, of training and validation rows."""
+    curves = {}
+    for name, title in (("train_loss", "training rows"), ("val_loss", "validation rows")):
+        path = LEARNING / f"{name}.tsv"
+        if path.is_file():  # a short training records no validation loss
+            with path.open(encoding="utf-8", newline="") as file:
+                rows = csv.DictReader(file, delimiter="\t")
+                curves[title] = [(int(row["step"]), float(row[name])) for row in rows]
+    return curves
 
 
 # Files -------------------------------------------------------------------------------------------
@@ -584,7 +404,13 @@ def main() -> None:
         for name in rivals["test"]
     }
     train_rows = np.bincount(label["train"], minlength=len(known))
-    slices = slice_values(test, train, params)
+    slices = slice_values(
+        test,
+        train,
+        params.middle_account_rows,
+        params.frequent_account_rows,
+        params.description_field,
+    )
     findings = {
         "slices": slice_table(slices, ours, rival, thresholds[0.95], amount),
         "accounts": account_table(ours, train_rows, known, names),
@@ -616,7 +442,7 @@ def main() -> None:
         "temperature": temperature,
         "suspect_probability": params.suspect_probability,
         "resamples": params.bootstrap_resamples,
-        "learning": {},
+        "learning": learning_curves(),
     }
     write_text(render_report(report), METRICS / "report.html")
     write_json(without_nan(values), METRICS / "metrics.json")

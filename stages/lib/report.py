@@ -10,6 +10,12 @@ from pathlib import Path
 
 import jinja2
 
+BASELINES = {
+    "majority": "majority account",
+    "lookup": "vendor look-up",
+    "tfidf_words": "TF-IDF words, linear SVC",
+    "tfidf_chars": "TF-IDF words and characters, linear SVC",
+}
 TEMPLATE = Path(__file__).with_name("report.html")
 SUSPECTS, CONFUSIONS = 200, 50  # shown at most; the CSV files hold all
 BLUE, ORANGE, GREY = "#1f5fa8", "#b8560f", "#8a8f98"
@@ -67,27 +73,28 @@ def draw(paint) -> str:
 
 
 def coverage_chart(model: list[dict], baseline: list[dict], baseline_name: str, posts) -> str:
-    """Return the precision-coverage curves, with a mark where each threshold stands on the test.
+    """Return the precision-coverage curves, with a mark where each threshold lands on test rows.
 
     `posts` holds (target precision, coverage, precision reached) for the thresholds that exist.
     """
 
     def paint(axes):
         for points, name, color in (
-            (baseline, f"baseline: {baseline_name}", ORANGE),
+            (baseline, baseline_name, ORANGE),
             (model, "language model", BLUE),
         ):
             x, y = ([100 * point[key] for point in points] for key in ("coverage", "precision"))
             axes.plot(x, y, color=color, label=name, linewidth=1.8)
-        for target, coverage, precision in posts:
+        for (target, coverage, precision), shift in zip(posts, (14, -16), strict=False):
             axes.axhline(100 * target, color=GREY, linewidth=0.8, linestyle=":")
             axes.plot(100 * coverage, 100 * precision, "o", color=BLUE, markersize=6)
             axes.annotate(
                 f"{100 * target:.0f} % threshold",
                 (100 * coverage, 100 * precision),
-                xytext=(6, 4),
+                xytext=(8, shift),
                 textcoords="offset points",
                 color=BLUE,
+                arrowprops={"arrowstyle": "-", "color": BLUE, "linewidth": 0.6},
             )
         axes.set(xlabel="rows posted without a look (%)", ylabel="of them right (%)", xlim=(0, 100))
         axes.legend(loc="lower left")
@@ -133,7 +140,10 @@ def charts(content: dict) -> dict[str, str | None]:
     ]
     return {
         "coverage": coverage_chart(
-            curves["precision_coverage"], curves["precision_coverage_baseline"], best, marks
+            curves["precision_coverage"],
+            curves["precision_coverage_baseline"],
+            BASELINES[best],
+            marks,
         ),
         "reliability": reliability_chart(curves["reliability"]),
         "learning": learning_chart(content["learning"], "loss") if content["learning"] else None,
@@ -153,5 +163,5 @@ def render_report(content: dict) -> str:
         "shown": lambda texts: " · ".join(filter(None, texts)),
     }
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    shown = {"shown_suspects": SUSPECTS, "shown_confusions": CONFUSIONS}
+    shown = {"title": BASELINES, "shown_suspects": SUSPECTS, "shown_confusions": CONFUSIONS}
     return page.render(**content, charts=charts(content), **shown)
