@@ -22,7 +22,7 @@ from typing import NoReturn
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import YAMLError
 
 PARAM_FILES = ("params.yaml", "params_train.yaml")
 
@@ -52,10 +52,11 @@ def read_yaml(path: Path) -> dict:
         raise UserError(f"{path}: not found; run from the top folder of the repository") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: expected UTF-8 text, got another encoding ({error})") from None
-    except MarkedYAMLError as error:
-        mark = error.problem_mark
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else "?"
-        raise UserError(f"{path}, line {line}: not valid YAML: {error.problem}") from None
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise UserError(f"{path}, line {line}: not valid YAML: {problem}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path}: expected sections such as 'split:', got {content!r}")
     return content
