@@ -5,8 +5,8 @@ Four baselines learn from the training rows and see the same fields as the model
 - majority: the account with the most rows;
 - lookup: the account that a vendor had most often; unknown vendors fall back to other columns;
 - tfidf_words: TF-IDF of words and a linear support vector machine, as simple as can be;
-- tfidf_chars: the strongest cheap text classifier that was found, TF-IDF of words and word pairs of each
-  field and of the characters of some, and a linear support vector machine an account.
+- tfidf_chars: the strongest cheap text classifier that was found: TF-IDF of the words and word
+  pairs of each field and of the characters of some, and a linear support vector machine.
 
 Reads ``data/split/{train,val,test}.parquet``. Writes ``data/baseline/predictions.parquet`` (one
 row for each baseline and validation or test row) and ``metrics/baseline/metrics.json`` (test
