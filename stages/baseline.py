@@ -40,7 +40,7 @@ class BaselineParams(Section):
     lookup_columns: list[str] = Field(min_length=1)
     character_fields: list[str]
     word_ngrams: int = Field(ge=1, le=3)
-    character_ngrams: int = Field(ge=2, le=6)
+    character_ngrams: int = Field(ge=3, le=6)
     regularization: float = Field(gt=0)
 
 
@@ -159,7 +159,7 @@ def vectorizers(fields: list[str], params: BaselineParams) -> list:
             f"feature.fields, which are {', '.join(fields)}"
         )
     words = {"token_pattern": r"\S+", "ngram_range": (1, params.word_ngrams)}
-    characters = {"analyzer": "char_wb", "ngram_range": (2, params.character_ngrams), "min_df": 2}
+    characters = {"analyzer": "char_wb", "ngram_range": (3, params.character_ngrams), "min_df": 2}
     chosen = [(words, name) for name in fields]
     chosen += [(characters, name) for name in params.character_fields]
     return [({"sublinear_tf": True, **settings}, fields.index(name)) for settings, name in chosen]
