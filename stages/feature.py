@@ -1,60 +1,265 @@
-"""Make the base table: the fields that the model may see, and the label.
+"""Make the base table: the fields that the model may see, and the account they were posted to.
 
-Reads ``data/preprocess/transactions.parquet``. Writes ``data/feature/base.parquet`` and
-``metrics/feature/report.json``. Parameters: ``feature``.
+Reads ``data/preprocess/transactions.parquet`` and ``accounts.parquet``. Writes
+``data/feature/base.parquet`` and ``metrics/feature/report.json``. Parameters: ``feature``.
+
+The columns of the base table, in this order:
+
+===================================  ==========  ==================================================
+row_id                               int64       0, 1, 2, ... in the order of the ledger
+source_file, source_sheet            dictionary  where the row came from
+source_row                           int32       its row in the sheet (1-based)
+one for each of ``feature.fields``   string      what the model may see; never null, "" if empty
+date                                 date32      null if the ledger has none
+amount                               float64     null if the ledger has none
+amount_bucket                        string      the amount as a word such as "<50"; "" if none
+group                                string      the vendor; "" if the ledger has none
+acct_code                            string      the label
+===================================  ==========  ==================================================
+
+A field that is also one of the last columns (amount_bucket, group) stands in the table once.
 """
 
-import numpy as np
+import re
+from collections import Counter
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pyarrow as pa
-from pydantic import Field
+import pyarrow.compute as pc
+from pydantic import Field, model_validator
+from tqdm import tqdm
 
-from stages.lib.params import Section, load_params, run_stage
-from stages.lib.tables import read_table, write_json, write_table
+from stages.lib.parallel import cores, map_ordered
+from stages.lib.params import Section, UserError, load_params, run_stage
+from stages.lib.tables import (
+    open_table,
+    read_group,
+    read_table,
+    row_digests,
+    table_writer,
+    write_json,
+)
+from stages.lib.text import clean_text
 
 IN = Path("data/preprocess/transactions.parquet")
+ACCOUNTS = Path("data/preprocess/accounts.parquet")
 OUT = Path("data/feature/base.parquet")
 REPORT = Path("metrics/feature/report.json")
+
+ORIGIN = ("source_file", "source_sheet", "source_row")
+# Columns of the base table that are no fields of the ledger.
+OWN = ("row_id", *ORIGIN, "date", "amount", "acct_code")
+# The purity of fields is measured on about so many rows, spread over the ledger.
+PURITY_ROWS = 1_000_000
 
 
 class FeatureParams(Section):
     fields: list[str] = Field(min_length=1)
-    date_column: str
-    amount_column: str
-    group_column: str
-    amount_edges: list[float]
+    date_column: str | None
+    amount_column: str | None
+    group_column: str | None
+    amount_edges: list[float] = Field(min_length=1)
+    max_leak_rate: float = Field(ge=0, le=1)
+    max_purity: float = Field(ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> "FeatureParams":
+        if len(set(self.fields)) < len(self.fields):
+            raise ValueError("fields: a field stands there twice")
+        if any(a >= b for a, b in zip(self.amount_edges, self.amount_edges[1:], strict=False)):
+            raise ValueError("amount_edges: must rise from edge to edge")
+        if own := sorted(set(self.fields) & set(OWN)):
+            raise ValueError(f"fields: {', '.join(own)} is no field that the model may see")
+        return self
+
+
+class Part(NamedTuple):
+    base: pa.Table
+    leaks: Counter
+    evidence: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def amount_buckets(amounts: np.ndarray, edges: list[float]) -> pa.Array:
-    """Return one short text an amount: "<50" is below 50 and not below the edge before it."""
-    words = [f"<{edge:g}" for edge in edges] + [f">={edges[-1]:g}", ""]
+    """Return a word for each amount: "<50" is below 50 and not below the edge before it.
+
+    Parameters
+    ----------
+    amounts : np.ndarray of float64
+        NaN where there is none: the word is "".
+    edges : list of float
+        Rising, in units of the ledger's currency.
+    """
+    words = [f"<{edge:.15g}" for edge in edges] + [f">={edges[-1]:.15g}", ""]
     bucket = np.searchsorted(edges, amounts, side="right")
     bucket[np.isnan(amounts)] = len(words) - 1
     return pa.array(words).take(pa.array(bucket))
 
 
+def base_rows(rows: pa.Table, first: int, label: str, params: FeatureParams) -> pa.Table:
+    """Return the rows of the base table for `rows`, numbered from `first`."""
+    count = len(rows)
+    nothing = pa.array([""] * count, pa.string())
+    amounts = (
+        rows[params.amount_column].combine_chunks()
+        if params.amount_column
+        else pa.nulls(count, pa.float64())
+    )
+    made = {
+        "amount_bucket": amount_buckets(
+            amounts.fill_null(np.nan).to_numpy(zero_copy_only=False), params.amount_edges
+        ),
+        "group": rows[params.group_column] if params.group_column else nothing,
+    }
+    columns = {
+        "row_id": pa.array(np.arange(first, first + count)),
+        **{name: rows[name] for name in ORIGIN},
+        **{name: made[name] if name in made else rows[name] for name in params.fields},
+        "date": rows[params.date_column] if params.date_column else pa.nulls(count, pa.date32()),
+        "amount": amounts,
+        **{name: column for name, column in made.items() if name not in params.fields},
+        "acct_code": rows[label],
+    }
+    fields = {
+        name: pc.fill_null(column.cast(pa.string()), "") if name in params.fields else column
+        for name, column in columns.items()
+    }
+    return pa.table(fields).combine_chunks()
+
+
+def tells(value: str, secret: str) -> bool:
+    """Return whether `secret` stands in `value` as a word or phrase of its own."""
+    if not secret or secret not in value:
+        return False
+    return re.search(rf"(?<![^\W_]){re.escape(secret)}(?![^\W_])", value) is not None
+
+
+def count_leaks(base: pa.Table, fields: list[str], names: dict[str, str]) -> Counter:
+    """Return for each field in how many rows it holds the row's account code or account name.
+
+    Parameters
+    ----------
+    names : dict of str to str
+        The name of each account, in the form that the fields have.
+    """
+    leaks = Counter()
+    for field in fields:
+        pairs = base.group_by([field, "acct_code"]).aggregate([([], "count_all")])
+        for value, code, rows in zip(
+            *(pairs[name].to_pylist() for name in pairs.column_names), strict=True
+        ):
+            if tells(value, code.casefold()) or tells(value, names.get(code, "")):
+                leaks[field] += rows
+    return leaks
+
+
+def purity(values: np.ndarray, labels: np.ndarray) -> float:
+    """Return how often the value of a field alone gives the account: the share of rows whose
+    account is the most frequent one among the *other* rows of the same value, over the rows whose
+    value occurs twice or more (0 if there are none).
+
+    Parameters
+    ----------
+    values, labels : np.ndarray of int64, shape (rows,)
+    """
+    if not len(values):
+        return 0.0
+    order = np.lexsort((labels, values))
+    values, labels = values[order], labels[order]
+    new_value = np.r_[True, values[1:] != values[:-1]]
+    new_pair = new_value | np.r_[True, labels[1:] != labels[:-1]]
+    pairs = np.diff(np.r_[np.flatnonzero(new_pair), len(values)])
+    starts = np.flatnonzero(new_value[new_pair])
+    total, most = np.add.reduceat(pairs, starts), np.maximum.reduceat(pairs, starts)
+    # Left out itself, a row of the majority is right unless it stood there alone.
+    right = most[(total >= 2) & (most >= 2)].sum()
+    return float(right / max(1, total[total >= 2].sum()))
+
+
+def make_part(task: tuple[int, int, bool], label: str, names: dict, params: FeatureParams) -> Part:
+    """Return the base rows of one row group, and what they say about leaks."""
+    group, first, sampled = task
+    base = base_rows(read_group(IN, group), first, label, params)
+    evidence = {}
+    if sampled:
+        codes = row_digests(base, ["acct_code"])[:, 0]
+        evidence = {f: (row_digests(base, [f])[:, 0], codes) for f in params.fields}
+    return Part(base, count_leaks(base, params.fields, names), evidence)
+
+
+def check_leaks(report: dict[str, dict[str, float]], params: FeatureParams) -> None:
+    """Raise UserError naming the visible fields that give the account away."""
+    for field, found in report.items():
+        if found["leak_rate"] > params.max_leak_rate:
+            raise UserError(
+                f"feature.fields: {field} holds the account's code or name in "
+                f"{found['leak_rate']:.1%} of the rows (feature.max_leak_rate is "
+                f"{params.max_leak_rate:.1%}); a model that sees it learns to copy; remove it"
+            )
+        if found["purity"] > params.max_purity:
+            raise UserError(
+                f"feature.fields: {field} alone gives the account in {found['purity']:.1%} of the "
+                f"rows (feature.max_purity is {params.max_purity:.1%}), as a copy of the account "
+                "would; remove the field, or raise max_purity if it is known before the account"
+            )
+
+
+def check_columns(schema: pa.Schema, params: FeatureParams) -> str:
+    """Return the name of the label column, or raise UserError if a parameter names no column that
+    can serve."""
+    roles = {f.name: f.metadata[b"role"].decode() for f in schema if f.metadata}
+    wanted = [
+        ("fields", name, ("text", "category", "group", "date"))
+        for name in params.fields
+        if name not in ("amount_bucket", "group")
+    ]
+    wanted += [
+        (key, getattr(params, key), (role,))
+        for key, role in (("date_column", "date"), ("amount_column", "amount"))
+    ]
+    wanted.append(("group_column", params.group_column, ("group", "text", "category")))
+    for key, name, allowed in wanted:
+        if name is not None and roles.get(name) not in allowed:
+            have = ", ".join(n for n, role in roles.items() if role in allowed) or "none"
+            what = f"is a {roles[name]}" if name in roles else "is not in the ledger"
+            raise UserError(
+                f"feature.{key}: {name} {what}; expected a column of the role "
+                f"{' or '.join(allowed)}: {have}"
+            )
+    return next(name for name, role in roles.items() if role == "label")
+
+
 def main() -> None:
     params = load_params(feature=FeatureParams).feature
-    table = read_table(IN)
-    amounts = table[params.amount_column].to_numpy()
-    available = {name: table[name] for name in table.column_names}
-    available["amount_bucket"] = amount_buckets(amounts, params.amount_edges)
-    columns = {
-        "row_id": pa.array(np.arange(table.num_rows, dtype=np.int64)),
-        "source_file": table["source_file"],
-        "source_sheet": table["source_sheet"],
-        "source_row": table["source_row"],
-        **{name: available[name] for name in params.fields},
-        "date": table[params.date_column],
-        "amount": table[params.amount_column],
-        "amount_bucket": available["amount_bucket"],
-        "group": table[params.group_column],
-        "acct_code": table["acct_code"],
-    }
-    base = pa.table(columns)
-    write_table(base.replace_schema_metadata(None), OUT)
-    write_json({"rows": base.num_rows, "fields": params.fields}, REPORT)
+    accounts = read_table(ACCOUNTS).to_pylist()
+    names = {row["acct_code"]: clean_text(row["acct_name"], "fold") for row in accounts}
+    with open_table(IN) as file:
+        label = check_columns(file.schema_arrow, params)
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
+    firsts = np.cumsum([0, *sizes])
+    every = max(1, round(firsts[-1] / PURITY_ROWS))
+    tasks = [(i, int(firsts[i]), i % every == 0) for i in range(len(sizes))]
+    work = partial(make_part, label=label, names=names, params=params)
+    leaks, evidence = Counter(), {field: [] for field in params.fields}
+    empty = base_rows(read_group(IN, 0).slice(0, 0), 0, label, params)
+    with table_writer(OUT, empty.schema) as writer:
+        parts = map_ordered(work, tasks, min(cores(), len(tasks)))
+        for _, part in tqdm(parts, total=len(tasks), desc="feature", mininterval=1):
+            writer.write(part.base)
+            leaks.update(part.leaks)
+            for field, seen in part.evidence.items():
+                evidence[field].append(seen)
+        fields = {}
+        for field in params.fields:
+            values, codes = (np.concatenate(side) for side in zip(*evidence[field], strict=True))
+            fields[field] = {
+                "leak_rate": round(leaks[field] / max(1, int(firsts[-1])), 6),
+                "purity": round(purity(values, codes), 6),
+            }
+        check_leaks(fields, params)
+    write_json({"rows": int(firsts[-1]), "accounts": len(accounts), "fields": fields}, REPORT)
 
 
 if __name__ == "__main__":

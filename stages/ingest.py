@@ -343,11 +343,7 @@ def _shown(row: list) -> list[str]:
 def output_schema(params: IngestParams) -> pa.Schema:
     """Return the schema of the transactions: origin, then the canonical columns with roles."""
     columns = [
-        pa.field(
-            name,
-            pa.string(),
-            metadata={"role": column.role, "pattern": params.patterns.get(name, "")},
-        )
+        pa.field(name, pa.string(), metadata={"role": column.role})
         for name, column in params.columns.items()
     ]
     return pa.schema([*ORIGIN, *columns])

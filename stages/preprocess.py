@@ -1,88 +1,369 @@
-"""Turn raw text into clean text, dates, amounts and labels.
+"""Turn raw text into clean text, dates, amounts and accounts, with personal data masked.
 
-Reads ``data/ingest/transactions.parquet``. Writes ``data/preprocess/transactions.parquet``,
-``rejects.parquet``, ``accounts.parquet`` (the chart of accounts) and
-``metrics/preprocess/report.json``. Parameters: ``preprocess``.
+Reads ``data/ingest/transactions.parquet``. Writes ``data/preprocess/transactions.parquet``
+(columns of the role id are left behind), ``rejects.parquet`` (where each refused row came from
+and why), ``accounts.parquet`` (the chart of accounts) and ``metrics/preprocess/report.json``.
+Parameters: ``preprocess``.
 """
 
 import re
-import unicodedata
 from collections import Counter, defaultdict
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field
+from pydantic import AfterValidator, Field
+from tqdm import tqdm
 
-from stages.lib.params import Section, load_params, run_stage
-from stages.lib.tables import read_table, write_json, write_table
+from stages.lib.parallel import cores, map_ordered
+from stages.lib.params import Section, UserError, load_params, run_stage
+from stages.lib.privacy import MaskKind, mask_personal
+from stages.lib.tables import (
+    number_groups,
+    open_table,
+    read_group,
+    row_digests,
+    table_writer,
+    write_json,
+    write_table,
+)
+from stages.lib.text import amount_marks, clean_text, map_values, parse_amount, parse_date
 
 IN = Path("data/ingest/transactions.parquet")
 OUT = Path("data/preprocess")
 REPORT = Path("metrics/preprocess/report.json")
 
+ORIGIN = ("source_file", "source_sheet", "source_row")
+TEXT_ROLES = ("text", "category", "group", "label_name")
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return text
+
+
+Pattern = Annotated[str, AfterValidator(_pattern)]
+
+
+class Labels(Section):
+    pattern: Pattern = Field(min_length=1)
+    pad_to: int = Field(ge=0, le=32)
+    masked: Pattern
+    masked_rule: Literal["reject", "from_name"]
+    merge: dict[str, str]
+    retire: list[str]
+
 
 class PreprocessParams(Section):
     case: Literal["fold", "keep"]
-    label_pattern: str = Field(min_length=1)
+    decimal: Literal["point", "comma"]
+    currency_words: list[str]
+    credit_words: list[str]
+    date_order: Literal["ymd", "dmy", "mdy"]
+    unreadable_amount: Literal["reject", "empty"]
+    unreadable_date: Literal["reject", "empty"]
+    labels: Labels
+    duplicates: Literal["reject", "keep"]
+    mask: list[MaskKind]
+    max_reject_fraction: float = Field(ge=0, le=1)
 
 
-def clean_text(text: str, case: str) -> str:
-    text = unicodedata.normalize("NFKC", text)
-    text = "".join(" " if unicodedata.category(c) == "Cc" else c for c in text)
-    return " ".join((text.casefold() if case == "fold" else text).split())
+PLAIN_AMOUNT = {"point": r"^-?\d+(\.\d+)?(E0)?$", "comma": r"^-?\d+(\.\d+E0)?$"}
 
 
-def map_values(column: pa.ChunkedArray, function) -> pa.Array:
-    encoded = column.combine_chunks().dictionary_encode()
-    values = pa.array([function(v) for v in encoded.dictionary.to_pylist()], pa.string())
-    return values.take(encoded.indices)
+def parse_amounts(column: pa.Array, params: PreprocessParams) -> pa.Array:
+    """Return float64 amounts, null where the cell is empty or unreadable."""
+    cells = pc.utf8_trim_whitespace(column)
+    plain = pc.match_substring_regex(cells, PLAIN_AMOUNT[params.decimal])
+    numbers = pc.cast(pc.if_else(plain, cells, None), pa.float64())
+    marks = amount_marks(tuple(params.currency_words), tuple(params.credit_words))
+    if pc.all(plain).as_py():
+        return numbers
+    others = pc.if_else(plain, "", cells)
+    parse = partial(parse_amount, decimal=params.decimal, currency=marks[0], credit=marks[1])
+    return pc.coalesce(numbers, map_values(others, parse, pa.float64()))
+
+
+# Accounts
+
+
+def find_codes(column: pa.Array, labels: Labels) -> pa.Array:
+    """Return account codes in one form: NFKC, no spaces around, padded with zeros, merged."""
+
+    def code(text: str) -> str:
+        text = clean_text(text, "keep")
+        text = text.zfill(labels.pad_to) if text.isdigit() else text
+        return labels.merge.get(text, text)
+
+    return map_values(column, code, pa.string())
+
+
+class Scan(NamedTuple):
+    digests: np.ndarray
+    names: Counter
+
+
+def scan_group(group: int, params: PreprocessParams) -> Scan:
+    """Return what the rows of one group say about all others: digests, and names of accounts."""
+    raw = read_group(IN, group)
+    roles = column_roles(raw.schema)
+    names = Counter()
+    if params.labels.masked_rule == "from_name" and "label_name" in roles.values():
+        codes = find_codes(_only(raw, roles, "label"), params.labels)
+        pairs = pa.table([_names(_only(raw, roles, "label_name")), codes], ["name", "code"])
+        counts = pairs.group_by(["name", "code"]).aggregate([([], "count_all")])
+        for row in counts.to_pylist():
+            if re.fullmatch(params.labels.pattern, row["code"]):
+                names[row["name"], row["code"]] += row["count_all"]
+    return Scan(row_digests(raw, list(roles)), names)
+
+
+def column_roles(schema: pa.Schema) -> dict[str, str]:
+    """Return ``{column: role}`` of the ledger's columns, as ingest noted them."""
+    return {f.name: f.metadata[b"role"].decode() for f in schema if f.metadata}
+
+
+def _only(table: pa.Table, roles: dict[str, str], role: str) -> pa.Array:
+    name = next(name for name, r in roles.items() if r == role)
+    return table[name].combine_chunks()
+
+
+def _names(column: pa.Array) -> pa.Array:
+    return map_values(column, partial(clean_text, case="keep"), pa.string())
+
+
+# One group of rows
+
+
+class Task(NamedTuple):
+    group: int
+    params: PreprocessParams
+    repeated: np.ndarray
+    code_of_name: dict[str, str]
+
+
+class Part(NamedTuple):
+    taken: pa.Table
+    rejects: pa.Table
+    masked: Counter
+    emptied: Counter
+    accounts: Counter
+
+
+def output_schema(raw: pa.Schema) -> pa.Schema:
+    """Return the schema of the clean transactions: text, dates and amounts typed by role."""
+    kinds = {"amount": pa.float64(), "date": pa.date32()}
+    roles = column_roles(raw)
+    return pa.schema(
+        [raw.field(name) for name in ORIGIN]
+        + [
+            pa.field(name, kinds.get(role, pa.string()), metadata={"role": role})
+            for name, role in roles.items()
+            if role != "id"
+        ]
+    )
+
+
+REJECTS = [("reason", pa.string()), ("column", pa.string())]
+
+
+def clean_group(task: Task) -> Part:
+    """Return the clean rows of one group, and those that were refused."""
+    params, labels = task.params, task.params.labels
+    raw = read_group(IN, task.group)
+    roles = column_roles(raw.schema)
+    reason, column = np.full(len(raw), "", object), np.full(len(raw), "", object)
+    masked, emptied, columns = Counter(), Counter(), {}
+
+    def refuse(chosen: pa.Array, why: str, name: str) -> None:
+        chosen = chosen.to_numpy(zero_copy_only=False) & (reason == "")
+        reason[chosen], column[chosen] = why, name
+
+    for name, role in roles.items():
+        cells = raw[name].combine_chunks()
+        if role in TEXT_ROLES:
+            case = "keep" if role == "label_name" else params.case
+            columns[name] = mask_column(cells, name, case, params.mask, masked)
+        elif role in ("amount", "date"):
+            if role == "amount":
+                columns[name], rule = parse_amounts(cells, params), params.unreadable_amount
+            else:
+                parse = partial(parse_date, order=params.date_order)
+                columns[name] = map_values(cells, parse, pa.date32())
+                rule = params.unreadable_date
+            filled = pc.not_equal(pc.utf8_trim_whitespace(cells), "")
+            unread = pc.and_(filled, pc.is_null(columns[name]))
+            if rule == "reject":
+                refuse(unread, f"unreadable {role}", name)
+            else:
+                emptied[name] += pc.sum(unread).as_py() or 0
+        elif role == "label":
+            codes = find_codes(cells, labels)
+            hidden = _matches(codes, labels.masked)
+            if labels.masked_rule == "from_name" and "label_name" in roles.values():
+                names = _names(_only(raw, roles, "label_name"))
+                found = map_values(names, task.code_of_name.get, pa.string())
+                codes = pc.if_else(pc.and_(hidden, pc.not_equal(found, "")), found, codes)
+                hidden = _matches(codes, labels.masked)
+            refuse(hidden, "masked account", name)
+            refuse(pc.is_in(codes, pa.array(labels.retire, pa.string())), "retired account", name)
+            refuse(pc.invert(_matches(codes, labels.pattern)), "no valid account", name)
+            columns[name] = codes
+    refuse(pa.array(task.repeated), "duplicate", "")
+
+    schema = output_schema(raw.schema)
+    clean = pa.Table.from_arrays(
+        [raw[name] if name in ORIGIN else columns[name] for name in schema.names], schema=schema
+    )
+    good = pa.array(reason == "")
+    taken = clean.filter(good)
+    rejects = raw.select(ORIGIN).filter(pc.invert(good))
+    for (name, kind), values in zip(REJECTS, (reason, column), strict=True):
+        rejects = rejects.append_column(name, pa.array(values[reason != ""], kind))
+    return Part(taken, rejects, masked, emptied, count_accounts(taken, roles))
+
+
+def _matches(codes: pa.Array, pattern: str) -> pa.Array:
+    fits = re.compile(pattern).fullmatch
+    return map_values(codes, lambda code: bool(fits(code)), pa.bool_()).fill_null(bool(fits("")))
+
+
+def mask_column(
+    cells: pa.Array, name: str, case: str, kinds: list[MaskKind], masked: Counter
+) -> pa.Array:
+    """Return clean and masked text; add the number of cells masked, by column and kind."""
+    encoded = cells.dictionary_encode()
+    times = pc.value_counts(encoded.indices)
+    rows = dict(zip(times.field(0).to_pylist(), times.field(1).to_pylist(), strict=True))
+    texts = []
+    for place, text in enumerate(encoded.dictionary.to_pylist()):
+        text, found = mask_personal(clean_text(text, case), kinds)
+        for kind in found:
+            masked[name, kind] += rows[place]
+        texts.append(text)
+    return pa.array(texts, pa.string()).take(encoded.indices)
+
+
+def count_accounts(taken: pa.Table, roles: dict[str, str]) -> Counter:
+    """Return the number of rows of each (code, name)."""
+    codes = _only(taken, roles, "label")
+    has_names = "label_name" in roles.values()
+    names = _only(taken, roles, "label_name") if has_names else pa.array([""] * len(codes))
+    pairs = pa.table([codes, names], ["code", "name"])
+    counts = pairs.group_by(["code", "name"]).aggregate([([], "count_all")]).to_pylist()
+    return Counter({(row["code"], row["name"]): row["count_all"] for row in counts})
+
+
+# All groups together
+
+
+def chart_of_accounts(counts: Counter) -> pa.Table:
+    """Return acct_code, acct_name (its most frequent name, or the code) and rows, by code."""
+    names = defaultdict(Counter)
+    for (code, name), rows in counts.items():
+        names[code][name] += rows
+    codes = sorted(names)
+    best = [
+        max(names[code].items(), key=lambda item: (bool(item[0]), item[1], item[0]))[0]
+        for code in codes
+    ]
+    return pa.table(
+        {
+            "acct_code": pa.array(codes, pa.string()),
+            "acct_name": pa.array(
+                [name or code for name, code in zip(best, codes, strict=True)], pa.string()
+            ),
+            "rows": pa.array([names[code].total() for code in codes], pa.int64()),
+        }
+    )
+
+
+def unique_codes(names: Counter) -> dict[str, str]:
+    """Return the code of each account name that belongs to one code only."""
+    codes = defaultdict(set)
+    for name, code in names:
+        codes[name].add(code)
+    return {name: next(iter(c)) for name, c in codes.items() if len(c) == 1 and name}
+
+
+def check_rejects(reasons: Counter, rows_in: int, limit: float) -> None:
+    """Raise UserError if too many rows were refused (duplicates aside), or all of them."""
+    refused = reasons.total() - reasons["duplicate", ""]
+    if reasons.total() < rows_in and refused <= limit * rows_in:
+        return
+    top = "; ".join(
+        f"{reason} in {column or 'all columns'}: {count:,} rows"
+        for (reason, column), count in reasons.most_common(3)
+    )
+    raise UserError(
+        f"preprocess: {refused:,} of {rows_in:,} rows were refused (preprocess.max_reject_fraction "
+        f"is {limit:.1%}); {top}. Their places are in data/ingest; see the parameters of preprocess"
+    )
 
 
 def main() -> None:
     params = load_params(preprocess=PreprocessParams).preprocess
-    raw = read_table(IN)
-    roles = {f.name: f.metadata[b"role"].decode() for f in raw.schema if f.metadata}
-    arrays, fields = [], []
-    for field in raw.schema:
-        column, role = raw[field.name], roles.get(field.name)
-        if role in ("text", "category", "group", "id"):
-            column = map_values(column, lambda v: clean_text(v, params.case))
-        elif role in ("label", "label_name"):
-            column = map_values(column, lambda v: clean_text(v, "keep"))
-        elif role == "amount":
-            column = pc.cast(pc.if_else(pc.equal(column, ""), None, column), pa.float64())
-        elif role == "date":
-            column = pc.cast(pc.if_else(pc.equal(column, ""), None, column), pa.date32())
-        arrays.append(column)
-        fields.append(pa.field(field.name, column.type, metadata=field.metadata))
-    table = pa.Table.from_arrays(arrays, schema=pa.schema(fields))
-    label = next(name for name, role in roles.items() if role == "label")
-    good = pc.match_substring_regex(table[label], f"^(?:{params.label_pattern})$")
-    rejects = raw.filter(pc.invert(good)).append_column(
-        "reason", pa.repeat("label does not match", raw.num_rows - pc.sum(good).as_py())
-    )
-    table = table.filter(good)
-    names = defaultdict(Counter)
-    label_name = next((name for name, role in roles.items() if role == "label_name"), label)
-    for code, name in zip(
-        table[label].to_pylist(), table[label_name].to_pylist(), strict=True
+    with open_table(IN) as file:
+        rows_in, groups, schema = file.metadata.num_rows, file.num_row_groups, file.schema_arrow
+    workers = min(cores(), groups)
+    bar = tqdm(total=2 * groups, desc="preprocess", mininterval=1)
+    digests, names = [], Counter()
+    for _, scan in map_ordered(partial(scan_group, params=params), range(groups), workers):
+        digests.append(scan.digests)
+        names.update(scan.names)
+        bar.update()
+    repeated = np.zeros(rows_in, bool)
+    if params.duplicates == "reject":
+        repeated = number_groups(np.concatenate(digests)) != np.arange(rows_in)
+    del digests
+    tasks, start = [], 0
+    codes = unique_codes(names)
+    with open_table(IN) as file:
+        for group in range(groups):
+            stop = start + file.metadata.row_group(group).num_rows
+            tasks.append(Task(group, params, repeated[start:stop], codes))
+            start = stop
+
+    reasons, masked, emptied, accounts, rows_out = Counter(), Counter(), Counter(), Counter(), 0
+    out, kinds = output_schema(schema), [schema.field(name) for name in ORIGIN]
+    with (
+        table_writer(OUT / "transactions.parquet", out) as transactions,
+        table_writer(OUT / "rejects.parquet", pa.schema([*kinds, *REJECTS])) as rejects,
     ):
-        names[code][name] += 1
-    accounts = pa.table(
-        {
-            "acct_code": pa.array(sorted(names), pa.string()),
-            "acct_name": [max(names[c].items(), key=lambda i: (i[1], i[0]))[0] for c in sorted(names)],
-            "rows": pa.array([names[c].total() for c in sorted(names)], pa.int64()),
-        }
-    )
-    write_table(table, OUT / "transactions.parquet")
-    write_table(rejects, OUT / "rejects.parquet")
-    write_table(accounts, OUT / "accounts.parquet")
+        for _, part in map_ordered(clean_group, tasks, workers):
+            transactions.write(part.taken)
+            rejects.write(part.rejects)
+            rows_out += len(part.taken)
+            columns = (part.rejects["reason"].to_pylist(), part.rejects["column"].to_pylist())
+            reasons.update(zip(*columns, strict=True))
+            masked.update(part.masked)
+            emptied.update(part.emptied)
+            accounts.update(part.accounts)
+            bar.update()
+        bar.close()
+        if rows_in != rows_out + reasons.total():
+            raise RuntimeError(f"rows were lost: {rows_in} in, {rows_out} out")
+        check_rejects(reasons, rows_in, params.max_reject_fraction)
+    write_table(chart_of_accounts(accounts), OUT / "accounts.parquet")
     write_json(
-        {"rows_in": raw.num_rows, "rows_out": table.num_rows, "rows_rejected": rejects.num_rows,
-         "accounts": len(names)},
+        {
+            "rows_in": rows_in,
+            "rows_out": rows_out,
+            "rows_rejected": reasons.total(),
+            "reasons": {
+                " in ".join(filter(None, key)): n
+                for key, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+            },
+            "accounts": len({code for code, _ in accounts}),
+            "cells_masked": {f"{kind} in {name}": n for (name, kind), n in sorted(masked.items())},
+            "cells_emptied": dict(sorted(emptied.items())),
+        },
         REPORT,
     )
 

@@ -9,9 +9,12 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from hashlib import blake2b
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from stages.lib.params import UserError
@@ -137,6 +140,42 @@ def read_table(path: Path | str, columns: list[str] | None = None) -> pa.Table:
             return file.read(columns=columns)
         except (OSError, pa.ArrowException) as error:
             raise _unreadable(path, error) from None
+
+
+def row_digests(table: pa.Table, columns: list[str]) -> np.ndarray:
+    """Return a 128-bit digest of each row over the string columns `columns`.
+
+    Returns
+    -------
+    np.ndarray of uint64, shape (rows, 2)
+        Equal exactly where all `columns` are equal. Cells must not hold NUL, which parts them.
+    """
+    cells = [table[name].cast(pa.binary()) for name in columns]
+    joined = pc.binary_join_element_wise(*cells, pa.scalar(b"\0", pa.binary()))
+    digests = b"".join(blake2b(row, digest_size=16).digest() for row in joined.to_pylist())
+    return np.frombuffer(digests, np.uint64).reshape(-1, 2)
+
+
+def number_groups(digests: np.ndarray) -> np.ndarray:
+    """Return for each row the position of the first row with the same digest.
+
+    Parameters
+    ----------
+    digests : np.ndarray of uint64, shape (rows, 2)
+        As `row_digests` makes them.
+
+    Returns
+    -------
+    np.ndarray of int64, shape (rows,)
+    """
+    order = np.lexsort((digests[:, 1], digests[:, 0]))
+    ordered = digests[order]
+    starts = np.ones(len(order), bool)
+    starts[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    first = np.empty(len(order), np.int64)
+    # The sort is stable, so the first of equal rows is the one that came first.
+    first[order] = order[starts][np.cumsum(starts) - 1]
+    return first
 
 
 def write_json(content: object, path: Path | str) -> None:

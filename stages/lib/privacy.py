@@ -1,0 +1,157 @@
+"""Find personal data in ledger text and put "[kind]" in its place.
+
+A pattern alone would also hit invoice and receipt numbers, so each kind has to prove itself: cards
+by brand, length and check digit; resident numbers by birth date and century; IBANs by their check
+digits; other bank accounts by a word that announces them or by a bank's own grouping.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable
+from datetime import date
+from typing import Literal
+
+MaskKind = Literal["email", "card", "resident_number", "bank_account", "phone"]
+
+_MAY_HOLD_PERSONAL = re.compile(r"@|(?:\d\D{0,4}){7}")
+_DASH = "[-‐‑–—−]"
+
+_EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}", re.I)
+
+_GAP = f"(?:{_DASH}| )"
+_CARD = re.compile(
+    r"(?<![\d.,])(?<!\d[-‐‑–—−])"
+    rf"(?:\d{{13,19}}|\d{{4}}(?:{_GAP}\d{{4}}){{3}}(?:{_GAP}\d{{3}})?|\d{{4}}{_GAP}\d{{6}}{_GAP}\d{{4,5}})"
+    rf"(?!{_DASH}?\d|[.,]\d)"
+)
+_CARD_BRANDS = re.compile(
+    r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}"
+    r"|3[47]\d{13}|6(?:011|4[4-9]\d|5\d\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}"
+    r"|3(?:0[0-5]|[68]\d)\d{11}|62\d{14,17}|9\d{15}"
+)
+# "receipt#2483-..." numbers a document, "card #2483-..." a card.
+_NUMBERED = re.compile(r"#:?\s?$")
+_NUMBERED_CARD = re.compile(r"(?:card|visa|master|amex|카드)\W*(?:no\.?|number|번호)?\W*$", re.I)
+
+_RESIDENT = re.compile(
+    rf"(?<![\d.,])(?<!\d-)(\d{{2}})(\d{{2}})(\d{{2}})({_DASH}| )?([0-9])"
+    r"(?:\d{6}|[*x●]{4,6}|\d[*x●]{5})(?!\d|[.,-]\d)",
+    re.I,
+)
+_HANGUL = re.compile("[가-힣]")
+
+_IBAN = re.compile(
+    r"(?<![a-z0-9])[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?(?![a-z0-9])", re.I
+)
+_BANK_WORDS = (
+    r"계좌(?:번호)?|예금주|은행|국민|신한|우리|하나|농협|기업|카카오(?:뱅크)?|새마을(?:금고)?|수협|우체국"
+    r"|신협|토스|account(?: no\.?| number)?|acct\.?(?: no\.?)?|a/c(?: no\.?)?|iban"
+    r"|konto(?:nummer)?|compte|sort code|routing"
+)
+_BANK_NEAR = re.compile(
+    rf"((?<![^\W_])(?:{_BANK_WORDS})[^\d\n]{{0,8}})(\d[\d -]{{6,22}}\d)(?!\d|[.,]\d)", re.I
+)
+_GROUPS = re.compile(r"(?<![\w-])\d{3,6}(?:-\d{2,8}){2,3}(?![\w-])")
+# How many digits Korean banks print between dashes.
+_BANK_SHAPES = {
+    (6, 2, 6), (3, 3, 6), (4, 3, 6), (3, 6, 5), (3, 4, 4, 2), (3, 6, 2, 3), (4, 2, 7), (3, 2, 6),
+    (3, 2, 7), (3, 6, 3), (3, 4, 6), (3, 8, 2),
+}  # fmt: skip
+
+_PHONE = re.compile(
+    r"(?<![\d.#-])(?:"
+    # With the country; Korea; North America; a zero and groups; Korean service numbers.
+    r"\+\d{1,3}[-. ]?(?:\(0\))?\(?\d{1,4}\)?(?:[-. ]?\d{2,4}){2,4}"
+    r"|0(?:2|1[016-9]|[3-6][1-5]|70|50\d?|80)[-. )]{1,2}\d{3,4}[-. ]\d{4}|01[016-9]\d{7,8}"
+    r"|(?:1[-. ])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-.])[2-9]\d{2}[-. ]\d{4}"
+    r"|\(?0\d{2,4}\)?[ -]\d{3,4}[ -]\d{4}|0\d{4} \d{3} \d{3}|0\d{2,5}/\d{5,8}|07\d{3} \d{6}"
+    r"|1[568]\d{2}-\d{4}"
+    r")(?![\d-]|[.]\d)"
+)
+
+
+def _digits(text: str) -> str:
+    return re.sub(r"\D", "", text)
+
+
+def is_card(digits: str) -> bool:
+    """Return whether `digits` have a card brand's beginning and length and a valid check digit
+    (ISO/IEC 7812, Luhn)."""
+    doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits))]
+    return bool(_CARD_BRANDS.fullmatch(digits)) and sum(d - 9 * (d > 9) for d in doubled) % 10 == 0
+
+
+def is_iban(text: str) -> bool:
+    """Return whether `text` is an IBAN with valid check digits (ISO 13616, modulus 97)."""
+    text = text.replace(" ", "").upper()
+    turned = text[4:] + text[:4]
+    return 15 <= len(text) <= 34 and int("".join(str(int(c, 36)) for c in turned)) % 97 == 1
+
+
+def is_birth(year: str, month: str, day: str, century: str) -> bool:
+    """Return whether these digits can begin a Korean resident or foreigner registration number.
+
+    Digit seven, `century`, gives sex and century: 1, 2, 5, 6 the 1900s; 3, 4, 7, 8 the 2000s; 9, 0
+    the 1800s. The last digit of the number is no check digit any more since October 2020.
+    """
+    start = {"9": 1800, "0": 1800}.get(century, 1900 if century in "1256" else 2000)
+    try:
+        return date(start + int(year), int(month), int(day)).year <= 2035
+    except ValueError:
+        return False
+
+
+def _card(match: re.Match) -> bool:
+    before = match.string[: match.start()]
+    if _NUMBERED.search(before) and not _NUMBERED_CARD.search(before):
+        return False
+    return is_card(_digits(match[0]))
+
+
+def _resident(match: re.Match) -> bool:
+    # Thirteen digits in a row are more often a document than a person, but not in Korean text.
+    if not match[4] and match[0].isdigit() and match[0] != match.string:
+        before = match.string[match.start() - 1 : match.start()]
+        if (
+            not _HANGUL.search(match.string)
+            or before in ("#", "*")
+            or before.isascii() * before.isalpha()
+        ):
+            return False
+    return is_birth(match[1], match[2], match[3], match[5])
+
+
+def _bank_shape(match: re.Match) -> bool:
+    groups = match[0].split("-")
+    is_year = re.fullmatch(r"(?:19|20)\d\d", groups[0])
+    return tuple(map(len, groups)) in _BANK_SHAPES and not is_year
+
+
+# In this order: what proves itself best comes first.
+_RULES: tuple[tuple[MaskKind, re.Pattern, Callable[[re.Match], bool]], ...] = (
+    ("email", _EMAIL, lambda match: True),
+    ("bank_account", _IBAN, lambda match: is_iban(match[0])),
+    ("card", _CARD, _card),
+    ("resident_number", _RESIDENT, _resident),
+    ("bank_account", _BANK_NEAR, lambda match: 8 <= len(_digits(match[2])) <= 16),
+    ("phone", _PHONE, lambda match: match[0][0] == "1" or 9 <= len(_digits(match[0])) <= 15),
+    ("bank_account", _GROUPS, _bank_shape),
+)
+
+
+def mask_personal(text: str, kinds: Iterable[MaskKind]) -> tuple[str, Counter]:
+    """Return `text` with personal data of `kinds` replaced by "[kind]", and how many of each."""
+    found = Counter()
+    if not _MAY_HOLD_PERSONAL.search(text):
+        return text, found
+    for kind, pattern, proves in _RULES:
+        if kind in kinds:
+
+            def masked(match: re.Match, kind=kind, pattern=pattern, proves=proves) -> str:
+                if not proves(match):
+                    return match[0]
+                found[kind] += 1
+                return (match[1] if pattern is _BANK_NEAR else "") + f"[{kind}]"
+
+            text = pattern.sub(masked, text)
+    return text, found
