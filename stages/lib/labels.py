@@ -8,6 +8,7 @@ codes share their first ones, and many tokenizers split every digit.
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain
 
 from stages.lib.params import UserError
 
@@ -16,6 +17,16 @@ _WORD = re.compile(r"[^\W\d_]{2,}")
 
 def _words(name: str) -> list[str]:
     return _WORD.findall(name.casefold())
+
+
+def _is_verified(tokenizer, token_id: int) -> bool:
+    """Tell whether the token is text that reads back as this very token.
+
+    Half the bytes of a Hangul letter, or a space alone, mean nothing.
+    """
+    text = tokenizer.decode([token_id])
+    back = tokenizer.encode(text, add_special_tokens=False).ids
+    return bool(text.strip()) and back == [token_id]
 
 
 def _name_token_ids(tokenizer, words: Sequence[str]) -> Iterator[int]:
@@ -60,23 +71,21 @@ def assign_label_tokens(
     UserError
         The vocabulary has fewer usable tokens than there are accounts.
     """
-    special = set(tokenizer.get_added_tokens_decoder())
     name_count = Counter(word for name in names for word in set(_words(name)))
-    taken: set[int] = set()
+    taken = set(tokenizer.get_added_tokens_decoder())  # control tokens are nobody's
     chosen: dict[str, int] = {}
-    spare = (i for i in _spare_token_ids(tokenizer) if i not in special)
+    spare = _spare_token_ids(tokenizer)
     for _, account, name in sorted(
         zip((-n for n in rows), accounts, names, strict=True), key=lambda item: item[:2]
     ):
         words = sorted(dict.fromkeys(_words(name)), key=lambda word: name_count[word])
-        free = (i for i in _name_token_ids(tokenizer, words) if i not in taken | special)
+        candidates = chain(_name_token_ids(tokenizer, words), spare)
+        free = (i for i in candidates if i not in taken and _is_verified(tokenizer, i))
         token_id = next(free, None)
-        if token_id is None:
-            token_id = next((i for i in spare if i not in taken), None)
         if token_id is None:
             raise UserError(
                 f"{len(accounts)} accounts, but the vocabulary of the base model has only "
-                f"{len(taken)} usable tokens; choose another model.name"
+                f"{len(chosen)} usable tokens; choose another model.name"
             )
         taken.add(token_id)
         chosen[account] = token_id
