@@ -158,7 +158,7 @@ def vectorizers(fields: list[str], params: BaselineParams) -> list:
             f"params_train.yaml: baseline.character_fields: {', '.join(unknown)} not in "
             f"feature.fields, which are {', '.join(fields)}"
         )
-    words = {"token_pattern": r"\S+", "ngram_range": (1, params.word_ngrams)}
+    words = {"token_pattern": r"\w+", "ngram_range": (1, params.word_ngrams)}
     characters = {"analyzer": "char_wb", "ngram_range": (3, params.character_ngrams), "min_df": 2}
     chosen = [(words, name) for name in fields]
     chosen += [(characters, name) for name in params.character_fields]
