@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from torch import nn
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -27,11 +28,12 @@ LABEL_MAP = "label_map.json"
 
 
 class LabelHead(nn.Module):
-    """The output matrix of a language model, read at the rows of the label tokens.
+    """The rows of a language model's output matrix that belong to the label tokens.
 
-    ``weight`` keeps its name and stays tied to the input embeddings where the model ties them.
-    The product is taken on a two-dimensional tensor: a batch of one-position matrices would make
-    PyTorch copy the whole output matrix once a row.
+    ``weight`` (K, hidden) is a float32 copy, no longer tied to the input embeddings, so that it
+    can be trained without a change to what the model reads. The product is taken on a
+    two-dimensional tensor: for a batch of one-position matrices PyTorch would copy the whole
+    output matrix once a row.
 
     Parameters
     ----------
@@ -42,14 +44,12 @@ class LabelHead(nn.Module):
 
     def __init__(self, output_embeddings: nn.Linear, label_token_ids: Sequence[int]):
         super().__init__()
-        self.weight = output_embeddings.weight
-        self.bias = output_embeddings.bias
-        self.register_buffer("token_ids", torch.tensor(label_token_ids), persistent=False)
+        rows = output_embeddings.weight.detach()[list(label_token_ids)]
+        self.weight = nn.Parameter(rows.float(), requires_grad=False)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Map hidden states (..., hidden) to logits (..., K)."""
-        bias = None if self.bias is None else self.bias[self.token_ids]
-        logits = F.linear(hidden.flatten(0, -2), self.weight[self.token_ids], bias)
+        logits = F.linear(hidden.flatten(0, -2).to(self.weight.dtype), self.weight)
         return logits.unflatten(0, hidden.shape[:-1])
 
 
@@ -64,18 +64,25 @@ def load_base_model(
         The folder holds no causal language model that transformers can load.
     """
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(
+        loaded, found = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, model.dtype),
             trust_remote_code=model.trust_remote_code,
             use_safetensors=True,
             local_files_only=True,
+            output_loading_info=True,
         )
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = (str(error).strip() or repr(error)).splitlines()[0]
         raise UserError(f"model.name: {model.name}: cannot be loaded: {reason}") from None
+    if lacking := sorted(found["missing_keys"]):  # transformers would make them up at random
+        raise UserError(
+            f"model.name: {model.name}: its weights lack {len(lacking)} tensors of its "
+            f"configuration, {lacking[0]} among them"
+        )
     loaded.set_output_embeddings(LabelHead(loaded.get_output_embeddings(), label_token_ids))
     loaded.config.use_cache = False
+    loaded.config.tie_word_embeddings = False
     return loaded
 
 
@@ -106,9 +113,10 @@ def verify_manifest(folder: Path) -> dict:
     mend = "fetch it again with 'dvc pull train', or rebuild it with 'dvc repro --force train'"
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        files = manifest["files"].items()
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         raise UserError(f"{folder / MANIFEST}: not readable ({error}); {mend}") from None
-    for name, sha256 in manifest["files"].items():
+    for name, sha256 in files:
         path = folder / name
         if not path.is_file():
             raise UserError(f"{path}: missing, though the manifest names it; {mend}")
@@ -136,12 +144,8 @@ def load_trained_model(folder: Path | str, trust_remote_code: bool) -> TrainedMo
         )
     base = ModelParams(**manifest["base_model"], trust_remote_code=trust_remote_code)
     token_ids = [entry["token_id"] for entry in label_map["accounts"]]
-    weights = resolve_base_model(base) if manifest["lora"] else folder
-    model: nn.Module = load_base_model(weights, base, token_ids)
-    if manifest["lora"]:
-        from peft import PeftModel
-
-        model = PeftModel.from_pretrained(model, folder)
+    model = load_base_model(resolve_base_model(base), base, token_ids)
+    model = PeftModel.from_pretrained(model, folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     accounts = [entry["acct_code"] for entry in label_map["accounts"]]
     return TrainedModel(model.to(device).eval(), accounts)
