@@ -22,7 +22,8 @@ def svg_text(address: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(0.7126, "71.3 %"), (0.0, "0.0 %"), (1, "100.0 %"), (None, "–"), (NAN, "–")]
+    ("value", "text"),
+    [(0.7126, "71.3\u00a0%"), (0.0, "0.0\u00a0%"), (1, "100.0\u00a0%"), (None, "–"), (NAN, "–")],
 )
 def test_percent(value, text):
     assert report.percent(value) == text
@@ -36,13 +37,13 @@ def test_number(value, digits, text):
 
 
 def test_span():
-    assert report.span([0.701, 0.7251]) == "70.1 to 72.5 %"
+    assert report.span([0.701, 0.7251]) == "70.1 to 72.5\u00a0%"
     assert report.span(None) == report.span([NAN, NAN]) == "–"
 
 
 def test_p_value():
-    assert report.p_value(0.0004) == "p < 0.001"
-    assert report.p_value(0.0312) == "p = 0.031"
+    assert report.p_value(0.0004) == "p\u00a0<\u00a00.001"
+    assert report.p_value(0.0312) == "p\u00a0=\u00a00.031"
 
 
 POINTS = [{"coverage": 0.5, "precision": 1.0}, {"coverage": 1.0, "precision": 0.7}]
@@ -51,7 +52,7 @@ POINTS = [{"coverage": 0.5, "precision": 1.0}, {"coverage": 1.0, "precision": 0.
 def test_coverage_chart_names_both_curves_and_marks_the_thresholds_that_exist():
     both = report.coverage_chart(POINTS, POINTS, "look-up", [(0.95, 0.4, 0.96), (0.99, 0.1, 0.98)])
     text = svg_text(both)
-    assert all(word in text for word in ("language model", "look-up", "95 % thr", "99 % thr"))
+    assert all(word in text for word in ("language model", "look-up", "for 95 %", "for 99 %"))
     assert "threshold" not in svg_text(report.coverage_chart(POINTS, POINTS, "look-up", []))
 
 

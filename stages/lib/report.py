@@ -17,13 +17,14 @@ BASELINES = {
     "tfidf_chars": "TF-IDF words and characters, linear SVC",
 }
 TEMPLATE = Path(__file__).with_name("report.html")
+UNIT = "\u00a0%"  # the no-break space keeps the unit on the number's line
 SUSPECTS, CONFUSIONS = 200, 50  # shown at most; the CSV files hold all
 BLUE, ORANGE, GREY = "#1f5fa8", "#b8560f", "#8a8f98"
 
 
 def percent(value: float | None, digits: int = 1) -> str:
     """Return a share as a percentage, a dash where there is none (None or NaN)."""
-    return "–" if value is None or value != value else f"{100 * value:.{digits}f} %"
+    return "–" if value is None or value != value else f"{100 * value:.{digits}f}{UNIT}"
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -35,12 +36,17 @@ def span(bounds: list[float] | None, digits: int = 1) -> str:
     """Return an interval of shares in per cent, a dash where there is none."""
     if bounds is None or bounds[0] != bounds[0]:
         return "–"
-    return f"{100 * bounds[0]:.{digits}f} to {100 * bounds[1]:.{digits}f} %"
+    return f"{100 * bounds[0]:.{digits}f} to {100 * bounds[1]:.{digits}f}{UNIT}"
+
+
+def points(bounds: list[float] | None) -> str:
+    """Return an interval of differences of shares, in percentage points."""
+    return span(bounds).removesuffix(UNIT)
 
 
 def p_value(value: float) -> str:
     """Return a probability as readers of statistics write it."""
-    return "p < 0.001" if value < 0.001 else f"p = {value:.3f}"
+    return "p\u00a0<\u00a00.001" if value < 0.001 else f"p\u00a0=\u00a0{value:.3f}"
 
 
 def draw(paint) -> str:
@@ -85,17 +91,10 @@ def coverage_chart(model: list[dict], baseline: list[dict], baseline_name: str, 
         ):
             x, y = ([100 * point[key] for point in points] for key in ("coverage", "precision"))
             axes.plot(x, y, color=color, label=name, linewidth=1.8)
-        for (target, coverage, precision), shift in zip(posts, (14, -16), strict=False):
+        for (target, coverage, precision), mark in zip(posts, "os", strict=False):
             axes.axhline(100 * target, color=GREY, linewidth=0.8, linestyle=":")
-            axes.plot(100 * coverage, 100 * precision, "o", color=BLUE, markersize=6)
-            axes.annotate(
-                f"{100 * target:.0f} % threshold",
-                (100 * coverage, 100 * precision),
-                xytext=(8, shift),
-                textcoords="offset points",
-                color=BLUE,
-                arrowprops={"arrowstyle": "-", "color": BLUE, "linewidth": 0.6},
-            )
+            label = f"threshold for {100 * target:.0f} %"
+            axes.plot(100 * coverage, 100 * precision, mark, color=BLUE, markersize=6, label=label)
         axes.set(xlabel="rows posted without a look (%)", ylabel="of them right (%)", xlim=(0, 100))
         axes.legend(loc="lower left")
 
@@ -159,6 +158,7 @@ def render_report(content: dict) -> str:
         "percent": percent,
         "number": number,
         "span": span,
+        "points": points,
         "p": p_value,
         "shown": lambda texts: " · ".join(filter(None, texts)),
     }
