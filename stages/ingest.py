@@ -164,18 +164,16 @@ class Sheet:
     dialect: dict[str, str]
     rows_read: int = 0
     reasons: Counter = field(default_factory=Counter)
-    # column -> [filled cells, cells that look right, an example that does not]
-    content: dict[str, list] = field(default_factory=dict)
+    # By column: filled cells, cells that look right, one that does not.
+    content: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     vocabulary: dict[str, Counter] = field(default_factory=dict)
 
     def add(self, other: "Sheet") -> None:
         self.rows_read += other.rows_read
         self.reasons += other.reasons
-        for name, (filled, right, example) in other.content.items():
-            mine = self.content.setdefault(name, [0, 0, ""])
-            mine[0] += filled
-            mine[1] += right
-            mine[2] = mine[2] or example
+        for name, (filled, right, wrong) in other.content.items():
+            before = self.content.get(name, (0, 0, ""))
+            self.content[name] = (before[0] + filled, before[1] + right, before[2] or wrong)
 
 
 class Part(NamedTuple):
@@ -245,6 +243,12 @@ def find_layout(where: str, rows: list, reading: Reading, params: IngestParams) 
     if twice:
         names = " and ".join(n for n, p in places.items() if p == twice[0])
         raise UserError(f"{where}: column {twice[0] + 1} is taken for both {names}; correct names")
+    beyond = [name for name, place in places.items() if header and place >= len(header)]
+    if beyond:
+        raise UserError(
+            f"{where}: ingest.reading puts {beyond[0]} into column {places[beyond[0]] + 1}, but "
+            f"there are only {len(header)}"
+        )
     places = {name: places[name] for name in params.columns if name in places}
     return Layout(best + 1, header, places, len(header))
 
@@ -516,7 +520,7 @@ def find_dialect(
     """Return the delimiter, the quote and the layout of a text file from its beginning.
 
     The pair under which the header names the most canonical columns wins, then the one under
-    which the most lines have the same number of cells.
+    which the most lines have as many cells as the header and the fewest cells keep quote marks.
     """
     delimiters = files.DELIMITERS if reading.delimiter == "auto" else [reading.delimiter]
     quotes = files.QUOTES if reading.quote == "auto" else [reading.quote]
@@ -536,7 +540,9 @@ def find_dialect(
         else:
             enough = [w for w in widths if w > max(layout.places.values())]
             layout = layout._replace(width=max(enough, key=widths.get, default=0))
-        found.append((len(layout.places), widths[layout.width], delimiter, quote, layout))
+        marked = sum(len(c) > 1 and c[0] == c[-1] and c[0] in "\"'" for row in rows for c in row)
+        even = widths[layout.width] - marked
+        found.append((len(layout.places), even, delimiter, quote, layout))
     if not found:
         raise max(failures, key=lambda failure: failure[0])[1]
     return max(found, key=lambda pair: pair[:2])[2:]

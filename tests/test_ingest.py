@@ -1,0 +1,510 @@
+"""Ledgers in many formats, all with the same few rows, and with the dirt that real ones have."""
+
+import gzip
+import os
+import resource
+import shutil
+from pathlib import Path
+
+import ledger_files as ledger
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ledger_files import HEADER, ROWS, csv_text, write_ods, write_xlsx
+
+from stages import ingest
+from stages.lib import files
+from stages.lib.params import UserError
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    return ledger.Ledger(tmp_path, monkeypatch)
+
+
+def typed(row: list[str]) -> list:
+    """Return a row as a workbook holds it: the amount is a number."""
+    return [*row[:3], float(row[3]), *row[4:]]
+
+
+def write_parquet(path: Path) -> None:
+    columns = zip(*map(typed, ROWS), strict=True)
+    table = pa.table(dict(zip(HEADER, map(list, columns), strict=True)))
+    table = table.set_column(0, "Date", table["Date"].cast(pa.date32()))
+    pq.write_table(table, path)
+
+
+WRITERS = {
+    "ledger.csv": lambda path: path.write_text(csv_text([HEADER, *ROWS])),
+    "ledger.tsv": lambda path: path.write_text(csv_text([HEADER, *ROWS], "\t")),
+    "ledger.txt": lambda path: path.write_text(csv_text([HEADER, *ROWS], "|")),
+    "ledger.csv.gz": lambda path: path.write_bytes(
+        gzip.compress(csv_text([HEADER, *ROWS], ";").encode())
+    ),
+    "really_tabs.csv": lambda path: path.write_text(csv_text([HEADER, *ROWS], "\t")),
+    "really_text.xls": lambda path: path.write_text(csv_text([HEADER, *ROWS], "\t")),
+    "ledger.xlsx": lambda path: write_xlsx(path, {"S": [HEADER, *map(typed, ROWS)]}),
+    "really_xlsx.xls": lambda path: write_xlsx(path, {"S": [HEADER, *map(typed, ROWS)]}),
+    "ledger.ods": lambda path: write_ods(path, [HEADER, *map(typed, ROWS)]),
+    "ledger.xls": lambda path: shutil.copy(DATA / "ledger.xls", path),
+    "ledger.xlsb": lambda path: shutil.copy(DATA / "ledger.xlsb", path),
+    "ledger.parquet": write_parquet,
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_every_format_gives_the_same_cells(book, name):
+    WRITERS[name](book.raw / name)
+    report = book.run("ingest")
+    cells = [[*row[:3], row[3].removesuffix("E0"), *row[4:]] for row in book.cells()]
+    assert cells == ROWS
+    assert (report["rows_read"], report["rows_out"], report["rows_rejected"]) == (4, 4, 0)
+
+
+def test_a_fraction_typed_in_a_workbook_says_that_its_sign_is_the_point(book):
+    write_xlsx(book.raw / "a.xlsx", {"S": [HEADER, *map(typed, ROWS)]})
+    book.run("ingest")
+    assert [row[3] for row in book.cells()] == ["95.58E0", "1234", "-12.5E0", "0"]
+
+
+KOREAN = [["일자", "거래처", "적요", "금액", "계정", "계정명"],
+          ["2020-04-16", "한우마을", "의원실 간담회 식대", "123000", "0101", "식비"],
+          ["2020-04-17", "(주)에스케이", "주유비", "50000", "2010", "차량"]]  # fmt: skip
+FRENCH = [HEADER, ["2020-04-16", "Hôtel Müller", "Café crème – 2 €", "95.58", "0101", "REPAS"],
+          ["2020-04-17", "Peña", "Straße", "1234", "2010", "ÉTUDES"]]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("rows", "written", "guess"),
+    [
+        (KOREAN, "utf-8", "utf-8"),
+        (KOREAN, "utf-8-sig", "utf-8-sig"),
+        (KOREAN, "utf-16", "utf-16"),
+        (KOREAN, "utf-16-be", "utf-16-be"),
+        (FRENCH, "utf-16-le", "utf-16-le"),
+        (KOREAN, "cp949", "cp949"),
+        (KOREAN, "euc-kr", "cp949"),
+        (FRENCH, "cp1252", "cp1252"),
+    ],
+)
+def test_encodings_are_found_and_reported(book, rows, written, guess):
+    (book.raw / "a.csv").write_bytes(csv_text(rows).encode(written))
+    report = book.run("ingest")
+    assert book.cells() == rows[1:]
+    assert report["sheets"][0]["encoding"] == guess
+
+
+def test_a_parameter_overrides_the_guess(book):
+    (book.raw / "a.csv").write_bytes(csv_text(KOREAN).encode("cp949"))
+    book.ingest["reading"].insert(0, {**book.ingest["reading"][0], "match": "a.*"})
+    book.ingest["reading"][0]["encoding"] = "latin-1"
+    with pytest.raises(UserError, match=r"a\.csv: no header found for date \(date / 일자\)"):
+        book.run("ingest")
+    book.ingest["reading"][0]["encoding"] = "euc-kr"
+    book.run("ingest")
+    assert book.cells() == KOREAN[1:]
+
+
+def test_an_encoding_that_does_not_exist_is_refused(book):
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *ROWS]))
+    book.ingest["reading"][0]["encoding"] = "utf-9"
+    with pytest.raises(UserError, match="no encoding is called 'utf-9'"):
+        book.run("ingest")
+
+
+@pytest.mark.parametrize(
+    ("delimiter", "quote", "end"),
+    [(",", '"', "\r\n"), ("\t", '"', "\n"), (";", '"', "\n"), ("|", "'", "\n"), (",", '"', "\r")],
+)
+def test_delimiters_quotes_and_line_ends_are_found(book, delimiter, quote, end):
+    rows = [*ROWS[:3], ["2020-04-20", "Ltd; Co|1", "a,b\tc", "1", "4010", "X"]]
+    (book.raw / "a.csv").write_bytes(csv_text([HEADER, *rows], delimiter, quote, end).encode())
+    book.run("ingest")
+    assert book.cells() == rows
+
+
+def test_tabs_without_quotes_keep_quote_marks(book):
+    rows = [["2020-04-16", '"quoted', '5" pipe', "1", "0101", "X"] for _ in range(5)]
+    (book.raw / "a.txt").write_text("".join("\t".join(row) + "\n" for row in [HEADER, *rows]))
+    report = book.run("ingest")
+    assert book.cells() == rows
+    assert report["sheets"][0]["quote"] == "none"
+
+
+def test_nul_bytes_vanish(book):
+    text = csv_text([HEADER, *ROWS]).replace("SUPPLIES", "SUP\0PLIES\0")
+    (book.raw / "a.csv").write_text(text)
+    book.run("ingest")
+    assert book.cells() == ROWS
+
+
+def test_text_stays_text(book):
+    odd = ["0101", "1e5", "NaN", "TRUE", "  12 ", "1/2", "=A1", "#N/A", "inf", "0x10", "①"]
+    rows = [["2020-04-16", "NULL", cell, "1", "0007", cell] for cell in odd]
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
+    book.run("ingest")
+    assert book.cells() == rows
+
+
+def test_numbers_of_a_workbook_become_their_shortest_text(book):
+    cells = [2401.0, 0.1, 1e-05, 1e16, 12345678901234.0, -0.0, 1e300]
+    expected = ["2401", "0.1", "0.00001", "10000000000000000", "12345678901234", "0"]
+    assert [files.cell_text(cell) for cell in cells[:6]] == expected
+    assert float(files.cell_text(cells[6])) == 1e300
+    assert [files.cell_text(c) for c in (None, True, float("nan"))] == ["", "TRUE", ""]
+
+
+# Headers
+
+
+def test_header_spelling_does_not_matter(book):
+    header = ["ＤＡＴＥ", " vendor\n", "M e m o", "AMOUNT ", "Account", "account\nname"]
+    write_xlsx(book.raw / "a.xlsx", {"S": [header, *ROWS]})
+    book.run("ingest")
+    assert book.cells() == ROWS
+
+
+def test_header_need_not_be_the_first_row(book):
+    above = [["City ledger 2020"], [], ["printed", "2020-05-01"]]
+    write_xlsx(book.raw / "a.xlsx", {"S": [*above, HEADER, *ROWS]})
+    report = book.run("ingest")
+    assert book.cells() == ROWS
+    assert report["sheets"][0]["header_row"] == 4
+    assert book.rejects() == [(i, "above the header") for i in (1, 2, 3)]
+    assert report["rows_read"] == 7
+
+
+def test_title_lines_above_the_header_of_a_text_file(book):
+    (book.raw / "a.csv").write_text("sep=;\n\n" + csv_text([HEADER, *ROWS], ";"))
+    report = book.run("ingest")
+    assert book.cells() == ROWS
+    assert (report["sheets"][0]["header_row"], report["sheets"][0]["delimiter"]) == (3, "semicolon")
+
+
+def test_columns_of_one_name_are_told_apart(book):
+    book.ingest["columns"]["memo"]["names"] = ["text (2 of 2)"]
+    header = ["Date", "Text", "TEXT", "Amount", "Account", "Account name"]
+    write_xlsx(book.raw / "a.xlsx", {"S": [header, *ROWS]})
+    report = book.run("ingest")
+    assert [row[2] for row in book.cells()] == [row[2] for row in ROWS]
+    assert report["sheets"][0]["columns_not_used"] == ["Text"]
+
+
+def test_a_bare_name_does_not_choose_between_two(book):
+    header = ["Date", "Vendor", "Amount", "Amount", "Account", "Account name"]
+    write_xlsx(book.raw / "a.xlsx", {"S": [header, *ROWS]})
+    with pytest.raises(UserError, match="no header found for amount"):
+        book.run("ingest")
+
+
+def test_no_header_is_refused_until_positions_are_given(book):
+    (book.raw / "a.csv").write_text(csv_text(ROWS))
+    with pytest.raises(UserError, match="header_row and positions"):
+        book.run("ingest")
+    places = dict(zip(book.ingest["columns"], range(1, 7), strict=True))
+    book.ingest["reading"][0].update(header_row=0, positions=places)
+    book.run("ingest")
+    assert book.cells() == ROWS
+
+
+def test_a_position_that_no_row_reaches_is_refused(book):
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *ROWS]))
+    book.ingest["reading"][0]["positions"] = {"account": 9}
+    with pytest.raises(UserError, match=r"account.*column 9.*only 6"):
+        book.run("ingest")
+
+
+def test_several_sheets_and_empty_ones(book):
+    sheets = {"Jan": [HEADER, *ROWS[:2]], "Empty": [], "Feb": [HEADER, *ROWS[2:]]}
+    write_xlsx(book.raw / "a.xlsx", sheets)
+    report = book.run("ingest")
+    assert book.cells() == ROWS
+    assert [sheet["sheet"] for sheet in report["sheets"]] == ["Jan", "Feb"]
+    origin = book.rows("ingest/transactions", ["source_file", "source_sheet", "source_row"])
+    assert origin == [("a.xlsx", "Jan", 2), ("a.xlsx", "Jan", 3),
+                      ("a.xlsx", "Feb", 2), ("a.xlsx", "Feb", 3)]  # fmt: skip
+
+
+def test_a_sheet_without_header_is_refused_until_it_is_left_out(book):
+    write_xlsx(book.raw / "a.xlsx", {"Notes": [["how to read this"]], "Data": [HEADER, *ROWS]})
+    with pytest.raises(UserError, match="sheet 'Notes': no header found"):
+        book.run("ingest")
+    book.ingest["reading"][0]["sheets"] = ["Da*"]
+    book.run("ingest")
+    assert book.cells() == ROWS
+
+
+# Content
+
+
+def many(count: int, code: str = "0101") -> list[list[str]]:
+    return [
+        ["2020-04-16", f"shop {i % 7}", f"thing {i}", str(i), code, f"NAME {code}"]
+        for i in range(1, count + 1)
+    ]
+
+
+def test_header_over_other_columns_is_noticed_by_its_cells(book):
+    rows = [[row[0], row[4], row[2], row[3], row[1], row[5]] for row in many(20)]
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
+    message = (
+        r"a\.csv: only 0 of 20 cells of the column 5 \('Account'\) look like account.*'shop 1'"
+    )
+    with pytest.raises(UserError, match=message):
+        book.run("ingest")
+
+
+def test_header_over_dates_and_amounts_is_noticed(book):
+    rows = [[row[1], row[0], *row[2:]] for row in many(20)]
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
+    with pytest.raises(UserError, match=r"only 0 of 20 cells of the column 1 \('Date'\)"):
+        book.run("ingest")
+
+
+def test_header_over_other_columns_is_noticed_by_the_other_files(book):
+    rows = many(20)
+    swapped = [[*row[:1], row[5], row[2], row[3], row[4], row[1]] for row in rows]
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
+    (book.raw / "b.csv").write_text(csv_text([HEADER, *rows]))
+    (book.raw / "c.csv").write_text(csv_text([HEADER, *swapped]))
+    with pytest.raises(UserError, match=r"c\.csv: the column .* should be (vendor|name)"):
+        book.run("ingest")
+    entry = {**book.ingest["reading"][0], "match": "c.csv", "positions": {"vendor": 6, "name": 2}}
+    book.ingest["reading"].insert(0, entry)
+    book.run("ingest")
+    assert book.cells() == rows * 3
+
+
+def test_files_of_different_departments_are_not_taken_for_swapped(book):
+    for name in ("a", "b", "c"):
+        rows = [[*row[:1], f"{name} {row[1]}", f"{name} {row[2]}", *row[3:]] for row in many(20)]
+        (book.raw / f"{name}.csv").write_text(csv_text([HEADER, *rows]))
+    assert book.run("ingest")["rows_out"] == 60
+
+
+# Rows that are no transactions
+
+
+def test_each_refused_row_is_kept_with_its_reason(book):
+    rows = [
+        HEADER,
+        *many(20),
+        ["", "", "", "210", "", ""],
+        ["", "", "", "", "", ""],
+        ["합계", "", "", "210", "", ""],
+        ["", "Grand Total", "", "210", "", ""],
+        HEADER,
+        ["2020-04-16", "Total", "petrol", "50", "0101", "FUEL"],
+        ["2020-04-16", "shop", "no account", "50", "", ""],
+        ["2020-04-16", "shop", "no amount", " ", "0101", ""],
+    ]
+    write_xlsx(book.raw / "a.xlsx", {"S": rows})
+    report = book.run("ingest")
+    assert book.rejects() == [
+        (22, "subtotal"),
+        (23, "blank row"),
+        (24, "subtotal"),
+        (25, "subtotal"),
+        (26, "repeated header"),
+        (28, "no account"),
+        (29, "no amount"),
+    ]
+    assert book.cells()[-1] == rows[26]
+    assert report["reasons"] == {"subtotal": 3, "blank row": 1, "no account": 1, "no amount": 1,
+                                 "repeated header": 1}  # fmt: skip
+    assert book.rows("ingest/rejects", ["cells"])[2] == (["합계", "", "", "210", "", ""],)
+
+
+def test_a_total_in_the_account_column_is_no_account(book):
+    rows = [*many(9), ["2020-04-30", "", "", "45", "0101 Total", ""]]
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
+    book.run("ingest")
+    assert book.rejects() == [(11, "subtotal")]
+
+
+def test_lines_that_are_no_rows_are_refused_one_by_one(book):
+    rows = [[*row[:2], f"thing, {i}", *row[3:]] for i, row in enumerate(many(20))]
+    text = csv_text([HEADER, *rows])
+    text += '2020-04-16,a,"5" pipe",1,0101,X\n'  # a stray quote
+    text += "2020-04-16,a,b,1,0101\n"  # too few
+    text += "2020-04-16,a,b,1,0101,X,Y\n"  # too many
+    text += "2020-04-16,a,b,1,0101,X,,\n"  # too many, but empty
+    text += '2020-04-16,a,"never closed,1,0101,X\n'
+    text += "2020-04-17,a,b,1,0101,X\n"
+    (book.raw / "a.csv").write_text(text)
+    report = book.run("ingest")
+    assert book.rejects() == [(22, "stray quote"), (23, "too few cells"), (24, "too many cells"),
+                              (26, "stray quote")]  # fmt: skip
+    assert report["rows_out"] == 22
+    assert book.rows("ingest/rejects", ["cells"])[0] == (['2020-04-16,a,"5" pipe",1,0101,X'],)
+
+
+def test_short_rows_are_filled_on_request(book):
+    (book.raw / "a.csv").write_text(
+        csv_text([HEADER, *many(3), ["2020-04-16", "a", "b", "1", "0101"]])
+    )
+    book.ingest["reading"][0]["short_rows"] = "fill"
+    book.run("ingest")
+    assert book.cells()[-1] == ["2020-04-16", "a", "b", "1", "0101", ""]
+
+
+def test_bytes_that_are_no_text_cost_their_row_only(book):
+    lines = csv_text([HEADER, *many(20)]).replace("thing 5", "thé 5").encode().split(b"\n")
+    lines[3] = lines[3].replace(b"thing", b"th\xffng")
+    (book.raw / "a.csv").write_bytes(b"\n".join(lines))
+    report = book.run("ingest")
+    assert book.rejects() == [(4, "undecodable bytes")]
+    assert report["rows_out"] == 19
+    assert "thé 5" in [row[2] for row in book.cells()]
+
+
+def test_cells_are_filled_from_above_on_request(book):
+    book.ingest["fill_down"] = ["account", "name"]
+    rows = many(6)
+    shown = [[*row[:4], *(row[4:] if i % 3 == 0 else ["", ""])] for i, row in enumerate(rows)]
+    shown.insert(3, ["", "Subtotal", "", "6", "", ""])
+    write_xlsx(book.raw / "a.xlsx", {"S": [HEADER, *shown]})
+    book.run("ingest")
+    assert book.cells() == rows
+    assert book.rejects() == [(5, "subtotal")]
+
+
+def test_too_many_refused_rows_fail_and_leave_nothing(book):
+    rows = [
+        *many(8),
+        ["2020-04-16", "a", "b", "1", "", ""],
+        ["2020-04-16", "a", "b", "", "0101", ""],
+    ]
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
+    book.ingest["max_reject_fraction"] = 0.1
+    with pytest.raises(UserError) as error:
+        book.run("ingest")
+    assert str(error.value) == (
+        "ingest: 2 of 10 rows were refused (20.0%, ingest.max_reject_fraction is 10.0%); "
+        "no account: 1 rows, such as a.csv row 10; no amount: 1 rows, such as a.csv row 11"
+    )
+    assert not (book.folder / "metrics").exists()
+    assert list((book.folder / "data/ingest").iterdir()) == []
+
+
+# Files
+
+
+def test_folder_file_and_patterns(book):
+    (book.raw / "2019").mkdir()
+    (book.raw / "2019/a.CSV").write_text(csv_text([HEADER, *ROWS[:1]]))
+    (book.raw / "b.csv").write_text(csv_text([HEADER, *ROWS[1:]]))
+    (book.raw / "notes.md").write_text("hello")
+    (book.raw / "~$b.csv").write_text("lock")
+    book.ingest["files"] = ["*.csv"]
+    report = book.run("ingest")
+    assert [sheet["file"] for sheet in report["sheets"]] == ["2019/a.CSV", "b.csv"]
+    assert report["files_not_read"] == ["notes.md"]
+    book.ingest["files"] = ["2019/*"]
+    assert book.run("ingest")["rows_out"] == 1
+    book.ingest["source"] = "raw/b.csv"
+    assert book.run("ingest")["rows_out"] == 3
+    for key, value, message in (("files", ["*.pdf"], "no file matches"),
+                                ("source", "elsewhere", "no such file or folder")):  # fmt: skip
+        book.ingest.update({"source": "raw", "files": ["*"], key: value})
+        with pytest.raises(UserError, match=message):
+            book.run("ingest")
+
+
+def damage(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) * 2 // 3] if how == "truncated" else b"PK\x03\x04" * 99)
+
+
+@pytest.mark.parametrize("how", ["truncated", "garbage"])
+@pytest.mark.parametrize("name", ["ledger.xlsx", "ledger.ods", "ledger.xls", "ledger.xlsb"])
+def test_damaged_workbooks_are_named(book, name, how):
+    WRITERS[name](book.raw / name)
+    damage(book.raw / name, how)
+    with pytest.raises(UserError, match=f"raw/{name}: cannot be read, it seems truncated"):
+        book.run("ingest")
+    assert list((book.folder / "data/ingest").iterdir()) == []
+
+
+def test_truncated_gzip_and_parquet_are_named(book):
+    text = csv_text([HEADER, *many(2000)]).encode()
+    whole = gzip.compress(text)
+    path = book.raw / "a.csv.gz"
+    path.write_bytes(whole[:-20])
+    with pytest.raises(UserError, match=r"raw/a.csv.gz: cannot be read, it seems truncated"):
+        book.run("ingest")
+    path.write_bytes(whole[:400] + bytes(8) + whole[408:])
+    with pytest.raises(UserError, match=r"raw/a.csv.gz: cannot be read, it seems truncated"):
+        book.run("ingest")
+    path.unlink()
+    write_parquet(book.raw / "a.parquet")
+    damage(book.raw / "a.parquet", "truncated")
+    with pytest.raises(UserError, match=r"raw/a.parquet: cannot be read, it seems truncated"):
+        book.run("ingest")
+
+
+def test_an_empty_file_is_named(book):
+    (book.raw / "a.csv").write_bytes(b"")
+    with pytest.raises(UserError, match=r"raw/a.csv: no header found"):
+        book.run("ingest")
+
+
+def test_an_output_that_cannot_be_written_is_named_and_the_old_one_stays(book):
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *ROWS]))
+    book.run("ingest")
+    before = (book.folder / "data/ingest/transactions.parquet").read_bytes()
+    (book.raw / "a.csv").write_text(
+        csv_text([HEADER, *([*r[:2], os.urandom(40).hex(), *r[3:]] for r in many(20_000))])
+    )
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(UserError, match=r"data/ingest/transactions.parquet: cannot be written"):
+            book.run("ingest")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (book.folder / "data/ingest/transactions.parquet").read_bytes() == before
+    names = sorted(path.name for path in (book.folder / "data/ingest").iterdir())
+    assert names == ["rejects.parquet", "transactions.parquet"]
+
+
+# How a text file is cut
+
+
+def outputs(book) -> list[bytes]:
+    return [
+        (book.folder / name).read_bytes()
+        for name in ("data/ingest/transactions.parquet", "data/ingest/rejects.parquet",
+                     "metrics/ingest/report.json")
+    ]  # fmt: skip
+
+
+def test_blocks_and_processes_make_no_difference(book, monkeypatch):
+    rows = [[*row[:2], f'two\nlines, "{i}"\n', *row[3:]] for i, row in enumerate(many(300))]
+    text = csv_text([HEADER, *rows])
+    text += '2020-04-16,a,"5" pipe",1,0101,X\n' * 30 + "\n" + csv_text(rows)
+    (book.raw / "a.csv").write_text(text)
+    book.run("ingest")
+    whole = outputs(book)
+    assert len(book.rejects()) == 31
+    assert book.cells() == rows * 2
+    monkeypatch.setattr(files, "BLOCK_CHARS", 700)
+    book.run("ingest")
+    assert outputs(book) == whole
+    monkeypatch.setattr(ingest, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr(ingest, "cores", lambda: 2)
+    book.run("ingest")
+    assert outputs(book) == whole
+
+
+def test_parameters_that_contradict_are_refused(book):
+    for change, message in (
+        ({"required": ["date", "when"]}, "not among the columns: when"),
+        ({"patterns": {"account": "["}}, "not a regular expression"),
+        ({"columns": {"a": {"role": "text", "names": []}}}, "exactly one has the role label"),
+    ):
+        book.ingest = {**ledger.INGEST, **change}
+        with pytest.raises(UserError, match=message):
+            book.run("ingest")
