@@ -231,7 +231,9 @@ def main() -> None:
             tables.append(predictions(name, side, sides[side], result, known))
         test = headline(results[1], len(known))
         metrics |= {f"{name}_accuracy": test["accuracy"], f"{name}_macro_f1": test["macro_f1"]}
-        print(f"{name:12} accuracy {test['accuracy']:.4f}  macro-F1 {test['macro_f1']:.4f}")
+        margin = 1.96 * np.sqrt(test["accuracy"] * (1 - test["accuracy"]) / len(others[1]))
+        shown = f"accuracy {test['accuracy']:.4f} ± {margin:.4f}, macro-F1 {test['macro_f1']:.4f}"
+        print(f"{name:12} {shown} on {len(others[1]):,} test rows")
     write_table(pa.concat_tables(tables).unify_dictionaries(), PREDICTIONS)
     write_json(metrics, METRICS)
 

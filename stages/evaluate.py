@@ -13,6 +13,7 @@ test rows.
 
 import csv
 import io
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -105,24 +106,104 @@ def check_rows(path: Path, row_ids, table: pa.Table) -> None:
         raise UserError(f"{path}: not the rows of {SPLIT}; rebuild both with 'dvc repro evaluate'")
 
 
-def baseline_scores(
-    predictions: pa.Table, side: str, table: pa.Table, label: np.ndarray, known: list[str]
-) -> dict[str, RowScores]:
-    """Return the `RowScores` of each baseline on one side; `top` holds the best account only."""
+def load_baselines(sides: dict[str, pa.Table]) -> dict[str, dict[str, pa.Table]]:
+    """Return ``{side: {baseline: predictions}}`` for validation and test rows, rows checked."""
+    predictions = read_table(BASELINE)
+    found: dict[str, dict[str, pa.Table]] = {}
+    for side in ("val", "test"):
+        found[side] = {}
+        for name in predictions["baseline"].unique().to_pylist():
+            chosen = (pc.field("side") == side) & (pc.field("baseline") == name)
+            found[side][name] = predictions.filter(chosen)
+            check_rows(BASELINE, found[side][name]["row_id"], sides[side])
+    return found
+
+
+def baseline_scores(predictions: pa.Table, label: np.ndarray, known: list[str]) -> RowScores:
+    """Return the `RowScores` of a baseline; `top` holds its best account only."""
     position = {code: index for index, code in enumerate(known)}
-    predictions = predictions.filter(pc.equal(predictions["side"], side))
-    results = {}
-    for name in predictions["baseline"].unique().to_pylist():
-        rows = predictions.filter(pc.equal(predictions["baseline"], name))
-        check_rows(BASELINE, rows["row_id"], table)
-        results[name] = RowScores(
-            label=label,
-            top=np.array([[position[code]] for code in rows["predicted"].to_pylist()]),
-            probability=rows["probability"].to_numpy()[:, None],
-            label_probability=rows["label_probability"].to_numpy(),
-            label_rank=rows["label_rank"].to_numpy(),
-        )
-    return results
+    return RowScores(
+        label=label,
+        top=np.array([[position[code]] for code in predictions["predicted"].to_pylist()]),
+        probability=predictions["probability"].to_numpy()[:, None],
+        label_probability=predictions["label_probability"].to_numpy(),
+        label_rank=predictions["label_rank"].to_numpy(),
+    )
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The test rows as the model and the baselines see them; K accounts were trained.
+
+    Attributes
+    ----------
+    known : list of str
+        Codes of the K trained accounts, then of those that stand in other rows only.
+    trained : int
+        K.
+    label : dict of int64 (n,)
+        Accounts of the training, validation and test rows.
+    temperature : float
+        Fitted on validation rows.
+    thresholds : dict of {target precision: confidence or None}
+        Fitted on validation rows.
+    model : RowScores
+        Of the test rows.
+    baselines : dict of {name: (RowScores of the test rows, thresholds)}
+        The thresholds are their own, fitted on validation rows.
+    best : str
+        The baseline with the highest accuracy on validation rows.
+    """
+
+    known: list[str]
+    trained: int
+    label: dict[str, np.ndarray]
+    temperature: float
+    thresholds: dict[float, float | None]
+    model: RowScores
+    baselines: dict[str, tuple[RowScores, dict[float, float | None]]]
+    best: str
+
+    @property
+    def rival(self) -> RowScores:
+        """The best baseline's `RowScores` of the test rows."""
+        return self.baselines[self.best][0]
+
+
+def judge(
+    accounts: list[str],
+    logits: dict[str, np.ndarray],
+    sides: dict[str, pa.Table],
+    predictions: dict[str, dict[str, pa.Table]],
+) -> Scored:
+    """Fit on the validation rows what is to be fitted, and apply it to the test rows."""
+    codes = {side: table[LABEL].to_pylist() for side, table in sides.items()}
+    _, known = metrics.encode_accounts([code for side in codes.values() for code in side], accounts)
+    label = {side: metrics.encode_accounts(codes[side], known)[0] for side in codes}
+    temperature = metrics.fit_temperature(logits["val"], label["val"])
+    model = {
+        side: metrics.summarise_scores(logits[side], label[side], temperature) for side in logits
+    }
+    baselines = {
+        side: {
+            name: baseline_scores(table, label[side], known)
+            for name, table in predictions[side].items()
+        }
+        for side in logits
+    }
+    return Scored(
+        known=known,
+        trained=len(accounts),
+        label=label,
+        temperature=temperature,
+        thresholds=fit_thresholds(model["val"]),
+        model=model["test"],
+        baselines={
+            name: (scores, fit_thresholds(baselines["val"][name]))
+            for name, scores in baselines["test"].items()
+        },
+        best=max(baselines["val"], key=lambda name: baselines["val"][name].correct.mean()),
+    )
 
 
 # Metrics -----------------------------------------------------------------------------------------
@@ -164,33 +245,31 @@ def vendor_clusters(vendors: list[str]) -> np.ndarray | None:
 
 
 def intervals(
-    scores: RowScores,
-    rival: RowScores,
-    thresholds: dict[float, float | None],
-    test: pa.Table,
-    n_accounts: int,
-    params: EvaluateParams,
+    scored: Scored, test: pa.Table, params: EvaluateParams
 ) -> dict[str, dict[str, list[float] | None]]:
     """Return ``{metric: {"rows": [low, high], "vendors": [low, high]}}``, 95 % each.
 
     The metrics are those of `all_metrics` and ``accuracy_gain``: the model's accuracy less that
-    of the rival on the same resampled rows. Thresholds and temperature stay as fitted. Without
-    vendors their interval is None.
+    of the best baseline on the same resampled rows. Thresholds and temperature stay as fitted.
+    Without vendors their interval is None.
     """
-    amount = amounts(test)
+    amount, gain = amounts(test), scored.model.correct.astype(float) - scored.rival.correct
 
-    def statistics(weights):
-        values = all_metrics(scores, thresholds, amount, n_accounts, weights)
-        gain = metrics.mean(scores.correct.astype(float) - rival.correct, weights)
-        return np.array([*values.values(), gain])
+    def numbers(weights=None):
+        values = all_metrics(scored.model, scored.thresholds, amount, len(scored.known), weights)
+        return {**values, "accuracy_gain": metrics.mean(gain, weights)}
 
-    names = [*all_metrics(scores, thresholds, amount, n_accounts), "accuracy_gain"]
     clusters = {
-        "rows": np.arange(len(scores.label)),
+        "rows": np.arange(test.num_rows),
         "vendors": vendor_clusters(test["group"].to_pylist()),
     }
     bounds = {
-        kind: metrics.bootstrap(statistics, cluster, params.bootstrap_resamples, params.seed)
+        kind: metrics.bootstrap(
+            lambda weights: np.array([*numbers(weights).values()]),
+            cluster,
+            params.bootstrap_resamples,
+            params.seed,
+        )
         for kind, cluster in clusters.items()
         if cluster is not None
     }
@@ -198,21 +277,16 @@ def intervals(
         name: {
             kind: bounds[kind][:, index].tolist() if kind in bounds else None for kind in clusters
         }
-        for index, name in enumerate(names)
+        for index, name in enumerate(numbers())
     }
 
 
-def compare(
-    scores: RowScores,
-    rival: RowScores,
-    thresholds: dict[float, float | None],
-    amount: np.ndarray,
-    known: list[str],
-) -> dict[str, float]:
+def compare(scored: Scored, name: str, amount: np.ndarray) -> dict[str, float]:
     """Return the metrics of a baseline, and how it differs from the model row by row."""
-    only_model, only_baseline, p = metrics.mcnemar(scores.correct, rival.correct)
+    scores, thresholds = scored.baselines[name]
+    only_model, only_baseline, p = metrics.mcnemar(scored.model.correct, scores.correct)
     return {
-        **all_metrics(rival, thresholds, amount, len(known)),
+        **all_metrics(scores, thresholds, amount, len(scored.known)),
         "only_model": only_model,
         "only_baseline": only_baseline,
         "p": p,
@@ -376,34 +450,7 @@ def main() -> None:
     train, test = sides["train"], sides["test"]
     chart = read_table(CHART, ["acct_code", "acct_name"]).to_pylist()
     names = {row["acct_code"]: row["acct_name"] or "" for row in chart}
-
-    accounts, logits = evaluate_model(params.batch_tokens, sections.model.trust_remote_code)
-    codes = {side: table[LABEL].to_pylist() for side, table in sides.items()}
-    _, known = metrics.encode_accounts([code for side in codes.values() for code in side], accounts)
-    label = {side: metrics.encode_accounts(codes[side], known)[0] for side in codes}
-    temperature = metrics.fit_temperature(logits["val"], label["val"])
-    scores = {
-        side: metrics.summarise_scores(logits[side], label[side], temperature) for side in logits
-    }
-    thresholds = fit_thresholds(scores["val"])
-
-    predictions = read_table(BASELINE)
-    rivals = {
-        side: baseline_scores(predictions, side, sides[side], label[side], known) for side in logits
-    }
-    best = max(rivals["val"], key=lambda name: rivals["val"][name].correct.mean())
-    rival = rivals["test"][best]
-    ours, amount = scores["test"], amounts(test)
-    values = all_metrics(ours, thresholds, amount, len(known))
-    values["accuracy_gain"] = values["accuracy"] - metrics.mean(rival.correct)
-    bounds = intervals(ours, rival, thresholds, test, len(known), params)
-    baselines = {
-        name: compare(
-            ours, rivals["test"][name], fit_thresholds(rivals["val"][name]), amount, known
-        )
-        for name in rivals["test"]
-    }
-    train_rows = np.bincount(label["train"], minlength=len(known))
+    predictions = load_baselines(sides)
     slices = slice_values(
         test,
         train,
@@ -411,38 +458,46 @@ def main() -> None:
         params.frequent_account_rows,
         params.description_field,
     )
-    findings = {
-        "slices": slice_table(slices, ours, rival, thresholds[0.95], amount),
-        "accounts": account_table(ours, train_rows, known, names),
-        "confusions": confusion_table(ours, test, fields, known, names),
-        "suspects": suspect_table(
-            ours, test, train, fields, known, names, params.suspect_probability
-        ),
-    }
 
-    write_table(prediction_table(ours, test, known, thresholds), OUT / "predictions.parquet")
+    accounts, logits = evaluate_model(params.batch_tokens, sections.model.trust_remote_code)
+    scored = judge(accounts, logits, sides, predictions)
+    model, known, amount = scored.model, scored.known, amounts(test)
+    values = all_metrics(model, scored.thresholds, amount, len(known))
+    values["accuracy_gain"] = values["accuracy"] - metrics.mean(scored.rival.correct)
+    train_rows = np.bincount(scored.label["train"], minlength=len(known))
+    least = params.suspect_probability
+    findings = {
+        "slices": slice_table(slices, model, scored.rival, scored.thresholds[0.95], amount),
+        "accounts": account_table(model, train_rows, known, names),
+        "confusions": confusion_table(model, test, fields, known, names),
+        "suspects": suspect_table(model, test, train, fields, known, names, least),
+    }
+    bounds = intervals(scored, test, params)
+
+    write_table(
+        prediction_table(model, test, known, scored.thresholds), OUT / "predictions.parquet"
+    )
     write_findings(findings, fields)
-    curves = write_plots(ours, rival)
-    untrained = ours.label >= len(accounts)
+    untrained = model.label[model.label >= scored.trained]
     report = {
         **findings,
         "values": values,
         "bounds": bounds,
-        "baselines": baselines,
-        "best": best,
         "verdict": verdict(bounds["accuracy_gain"]["rows"]),
-        "curves": curves,
-        "posts": posts(values, bounds, thresholds),
+        "baselines": {name: compare(scored, name, amount) for name in scored.baselines},
+        "best": scored.best,
+        "posts": posts(values, bounds, scored.thresholds),
+        "curves": write_plots(model, scored.rival),
+        "learning": learning_curves(),
+        "names": names,
+        "temperature": scored.temperature,
         "rows": test.num_rows,
         "train_rows": train.num_rows,
-        "n_trained": len(accounts),
-        "untrained_rows": int(untrained.sum()),
-        "untrained_accounts": len(set(ours.label[untrained].tolist())),
-        "names": names,
-        "temperature": temperature,
+        "trained": scored.trained,
+        "untrained_rows": len(untrained),
+        "untrained_accounts": len(np.unique(untrained)),
         "suspect_probability": params.suspect_probability,
         "resamples": params.bootstrap_resamples,
-        "learning": learning_curves(),
     }
     write_text(render_report(report), METRICS / "report.html")
     write_json(without_nan(values), METRICS / "metrics.json")

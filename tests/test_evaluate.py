@@ -11,10 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sklearn.metrics as reference
+from datasets import Dataset
 from html_check import check_page
 
 from stages import evaluate
-from stages.lib import findings
+from stages.lib import findings, scoring
 from stages.lib.metrics import RowScores
 from stages.lib.params import UserError
 from stages.lib.tables import write_table
@@ -235,18 +236,43 @@ def test_same_bytes_every_time(workspace):
     assert outputs() == first
 
 
-def test_other_rows_in_the_baseline_are_refused(workspace):
+@pytest.fixture
+def no_scoring(monkeypatch):
+    """Fail if the model is asked: a mistake must be told before minutes of scoring."""
+    monkeypatch.setattr(evaluate, "evaluate_model", lambda *_: pytest.fail("rows were scored"))
+
+
+def test_other_rows_in_the_baseline_are_refused(workspace, no_scoring):
     table = pq.read_table("data/baseline/predictions.parquet")
     write_table(table.slice(1), "data/baseline/predictions.parquet")
     with pytest.raises(UserError, match=r"data/baseline/predictions.parquet: not the rows of"):
         evaluate.main()
 
 
-def test_unknown_description_field_is_refused(workspace):
+def test_unknown_description_field_is_refused(workspace, no_scoring):
     path = Path("params_train.yaml")
     path.write_text(path.read_text().replace("field: purpose", "field: memo"))
     with pytest.raises(UserError, match=r"evaluate.description_field: .*'memo'"):
         evaluate.main()
+
+
+def test_evaluate_model_scores_validation_and_test_rows_in_order(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    trained = scoring.TrainedModel(model=None, accounts=ACCOUNTS)
+    monkeypatch.setattr(scoring, "load_trained_model", lambda *_: trained)
+    monkeypatch.setattr(
+        scoring, "score_rows", lambda _, ids, *__: np.array([[sum(row)] * 4 for row in ids])
+    )
+    for side, ids in {"val": [5, 3], "test": [9, 7]}.items():
+        write_table(pa.table({"row_id": ids}), f"data/split/{side}.parquet")
+        rows = {"row_id": ids, "input_ids": [[i, i] for i in ids]}
+        Dataset.from_dict(rows).save_to_disk(f"data/tokenize/{side}")
+    accounts, logits = evaluate.evaluate_model(64, False)
+    assert accounts == ACCOUNTS
+    assert logits["val"][:, 0].tolist() == [10, 6] and logits["test"][:, 0].tolist() == [18, 14]
+    write_table(pa.table({"row_id": [7, 9]}), "data/split/test.parquet")
+    with pytest.raises(UserError, match=r"data/tokenize/test: not the rows of data/split"):
+        evaluate.evaluate_model(64, False)
 
 
 def test_csv_cells_cannot_run_as_formulas(evaluated):
