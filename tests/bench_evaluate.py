@@ -10,6 +10,7 @@ some rows are scored account by account, one forward pass each over the full voc
 must name the same account.
 """
 
+import json
 import sys
 from pathlib import Path
 from time import perf_counter
@@ -78,7 +79,8 @@ def main() -> None:
     batch_tokens = read_param_files(Path())["evaluate"][1]["batch_tokens"]
     prompts = list(load_from_disk("data/tokenize/test")["input_ids"])[:rows]
     trained, generator = load_trained_model(MODEL, False), load_generator()
-    token_ids = trained_token_ids()
+    label_map = json.loads((MODEL / "label_map.json").read_text(encoding="utf-8"))
+    token_ids = [entry["token_id"] for entry in label_map["accounts"]]
 
     def timed(name, run):
         start = perf_counter()
@@ -101,14 +103,6 @@ def main() -> None:
         slow = account_by_account(generator, prompts[row], token_ids)
         assert slow == logits[row].argmax(), f"row {row}: {slow} and {logits[row].argmax()}"
     print(f"the same account as account by account on all {CHECKED_ROWS} rows checked")
-
-
-def trained_token_ids() -> list[int]:
-    """Return the label token of each account, in the order of the scores."""
-    import json
-
-    entries = json.loads((MODEL / "label_map.json").read_text(encoding="utf-8"))["accounts"]
-    return [entry["token_id"] for entry in entries]
 
 
 if __name__ == "__main__":

@@ -278,6 +278,10 @@ def test_bootstrap_over_vendors_draws_whole_vendors():
 
 def test_bootstrap_passes_over_resamples_without_a_value():
     def statistics(weights):
-        return np.array([np.nan if weights[0] else 1.0])
+        return np.array([np.nan if weights[0] else 1.0, np.nan])
 
-    assert metrics.bootstrap(statistics, np.arange(5), 50, seed=0)[:, 0].tolist() == [1.0, 1.0]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        bounds = metrics.bootstrap(statistics, np.arange(5), 50, seed=0)
+    assert bounds[:, 0].tolist() == [1.0, 1.0]
+    assert np.isnan(bounds[:, 1]).all()

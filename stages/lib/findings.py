@@ -164,6 +164,7 @@ def confusion_table(
     Each has its most confident rows as examples.
     """
     pairs: dict[tuple[int, int], list[int]] = defaultdict(list)
+    money = np.abs(np.nan_to_num(amounts(test)))
     wrong = np.flatnonzero(~scores.correct)
     for row in wrong[np.argsort(-scores.confidence[wrong], kind="stable")].tolist():
         pairs[int(scores.label[row]), int(scores.predicted[row])].append(row)
@@ -174,7 +175,7 @@ def confusion_table(
             "predicted": known[predicted],
             "predicted_name": names.get(known[predicted], ""),
             "rows": len(rows),
-            "amount": float(np.abs(np.nan_to_num(amounts(test)[rows])).sum()),
+            "amount": float(money[rows].sum()),
             "examples": describe(test, rows[:CONFUSION_EXAMPLES], scores, fields),
         }
         for (label, predicted), rows in sorted(

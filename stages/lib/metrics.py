@@ -342,6 +342,8 @@ def bootstrap(
 ) -> np.ndarray:
     """Return the 95 % percentile interval of each statistic, float64 (2, m).
 
+    Resamples in which a statistic is undefined are left out; if all are, its interval is NaN.
+
     Parameters
     ----------
     statistics : callable
@@ -354,8 +356,12 @@ def bootstrap(
     """
     generator = np.random.default_rng(seed)
     count = int(clusters.max()) + 1
-    values = []
+    drawn = []
     for _ in range(resamples):
-        drawn = np.bincount(generator.integers(0, count, count), minlength=count)
-        values.append(statistics(drawn[clusters].astype(np.float64)))
-    return np.nanquantile(np.array(values), [0.025, 0.975], axis=0)
+        times = np.bincount(generator.integers(0, count, count), minlength=count)
+        drawn.append(statistics(times[clusters].astype(np.float64)))
+    values = np.array(drawn)
+    bounds = np.full((2, values.shape[1]), np.nan)
+    defined = ~np.isnan(values).all(axis=0)
+    bounds[:, defined] = np.nanquantile(values[:, defined], [0.025, 0.975], axis=0)
+    return bounds
