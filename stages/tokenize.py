@@ -121,7 +121,8 @@ def main() -> None:
             f"(two for each of the {len(fields)} fields), got {max_tokens}"
         )
     tokenizer = load_tokenizer(resolve_base_model(params.model))
-    tables = {side: read_table(f"data/split/{side}.parquet") for side in SIDES}
+    columns = ["row_id", "acct_code", *fields]
+    tables = {side: read_table(f"data/split/{side}.parquet", columns) for side in SIDES}
     chart = read_table("data/preprocess/accounts.parquet")
     label_map = build_label_map(tokenizer, tables["train"]["acct_code"], chart)
     accounts = [str(entry["acct_code"]) for entry in label_map]

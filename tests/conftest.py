@@ -194,3 +194,44 @@ def clone_project(folder: Path, model: Path) -> Path:
         done = run(command, folder)
         assert done.returncode == 0, done.stderr
     return folder
+
+
+def write_split(folder: Path, model: Path) -> Path:
+    """Copy the project to `folder` with tiny parameters, and deal the small ledger by hand.
+
+    So that tests of the model's stages do not stand on those of the ledger's.
+    """
+    import pyarrow as pa
+
+    from stages.lib.tables import write_table
+
+    copy_project(folder)
+    set_params(folder, tiny_params(model))
+    set_params(folder, {"feature.fields": ["merchant", "purpose", "division"]})
+    rows = ledger_rows()
+    table = pa.table(
+        {
+            "row_id": pa.array(range(100, 100 + len(rows)), pa.int64()),
+            "merchant": [row[2].casefold() for row in rows],
+            "purpose": [row[8].casefold() for row in rows],
+            "division": [row[9].casefold() for row in rows],
+            "group": [row[2].casefold() for row in rows],
+            "acct_code": [row[4] for row in rows],
+        }
+    )
+    parts = {"train": (0, 40), "val": (40, 8), "test": (48, 12)}  # 5999 stands in test only
+    for side, (start, size) in parts.items():
+        write_table(table.slice(start, size), folder / f"data/split/{side}.parquet")
+    chart = {code: name for code, (name, *_) in ACCOUNTS.items()}
+    accounts = {"acct_code": sorted(chart), "acct_name": [chart[c] for c in sorted(chart)]}
+    write_table(pa.table(accounts), folder / "data/preprocess/accounts.parquet")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tokenized(tiny_model, tmp_path_factory) -> Path:
+    """Return a copy of the project in which `tokenize` has run; tests must not write into it."""
+    folder = write_split(tmp_path_factory.mktemp("tokenized"), tiny_model)
+    done = run_stage("tokenize", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
