@@ -1,0 +1,81 @@
+"""Checkpoints: only whole ones count, and only those of the very same run."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.lib.checkpoints import is_sealed, newest_sealed_checkpoint, run_key, seal_checkpoint
+
+
+def make(folder: Path, step: int, sealed: bool = True) -> Path:
+    checkpoint = folder / f"checkpoint-{step}"
+    (checkpoint / "global_step").mkdir(parents=True)
+    (checkpoint / "optimizer.pt").write_bytes(b"0123456789")
+    (checkpoint / "global_step/rank_0.pt").write_bytes(b"abc")
+    if sealed:
+        seal_checkpoint(checkpoint)
+    return checkpoint
+
+
+def test_a_sealed_checkpoint_is_whole(tmp_path):
+    assert is_sealed(make(tmp_path, 1))
+    assert not is_sealed(make(tmp_path, 2, sealed=False))
+    assert not is_sealed(tmp_path / "checkpoint-3")
+
+
+def flip(path: Path) -> None:
+    path.write_bytes(bytes([path.read_bytes()[0] ^ 1]) + path.read_bytes()[1:])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda c: (c / "optimizer.pt").unlink(),
+        lambda c: (c / "optimizer.pt").write_bytes(b"01234"),
+        lambda c: (c / "optimizer.pt").write_bytes(b""),
+        lambda c: flip(c / "optimizer.pt"),
+        lambda c: (c / "global_step/rank_0.pt").unlink(),
+        lambda c: flip(c / "global_step/rank_0.pt"),
+        lambda c: (c / "stranger.pt").write_bytes(b"x"),
+        lambda c: (c / "sha256.json").unlink(),
+        lambda c: (c / "sha256.json").write_text('{"optimizer.pt":'),
+        lambda c: (c / "sha256.json").rename(c / "sha256.json.partial"),
+    ],
+)
+def test_any_damage_is_noticed_and_the_one_before_is_used(tmp_path, damage, capsys):
+    older, newer = make(tmp_path, 9), make(tmp_path, 10)
+    damage(newer)
+    assert not is_sealed(newer)
+    assert newest_sealed_checkpoint(tmp_path, clean=False) == older
+    assert newer.exists()
+    assert newest_sealed_checkpoint(tmp_path, clean=True) == older
+    assert not newer.exists()
+    assert "checkpoint-10 is not whole" in capsys.readouterr().out
+
+
+def test_the_newest_is_that_of_the_highest_step(tmp_path):
+    for step in (9, 100, 20):
+        make(tmp_path, step)
+    assert newest_sealed_checkpoint(tmp_path, clean=True).name == "checkpoint-100"
+
+
+def test_nothing_to_go_on_from(tmp_path):
+    assert newest_sealed_checkpoint(tmp_path / "none", clean=True) is None
+    make(tmp_path, 1, sealed=False)
+    assert newest_sealed_checkpoint(tmp_path, clean=True) is None
+
+
+def test_the_run_is_named_by_values_names_and_bytes(tmp_path):
+    a, b = tmp_path / "a", tmp_path / "b"
+    a.write_text("1")
+    b.write_text("2")
+    key = run_key({"lr": 1e-4, "r": 16}, [a, b])
+    assert key == run_key({"r": 16, "lr": 1e-4}, [b, a])
+    others = {
+        run_key({"lr": 1e-4, "r": 8}, [a, b]),
+        run_key({"lr": 1e-4, "r": 16}, [a]),
+        run_key({"lr": 1e-4, "r": 16}, [a, a]),
+    }
+    b.write_text("3")
+    others.add(run_key({"lr": 1e-4, "r": 16}, [a, b]))
+    assert len(others) == 4 and key not in others
