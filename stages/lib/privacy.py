@@ -66,7 +66,8 @@ _PHONE = re.compile(
     r"\+\d{1,3}[-. ]?(?:\(0\))?\(?\d{1,4}\)?(?:[-. ]?\d{2,4}){2,4}"
     r"|0(?:2|1[016-9]|[3-6][1-5]|70|50\d?|80)[-. )]{1,2}\d{3,4}[-. ]\d{4}|01[016-9]\d{7,8}"
     r"|(?:1[-. ])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-.])[2-9]\d{2}[-. ]\d{4}"
-    r"|(?:\(0\d{2,4}\) ?|0\d{2,4}[ -])\d{3,4}[ -]\d{4}|0\d{4} \d{3} \d{3}|0\d{2,5}/\d{5,8}|07\d{3} \d{6}"
+    r"|(?:\(0\d{2,4}\) ?|0\d{2,4}[ -])\d{3,4}[ -]\d{4}|0\d{4} \d{3} \d{3}"
+    r"|0\d{2,5}/\d{5,8}|07\d{3} \d{6}"
     r"|1[568]\d{2}-\d{4}"
     r")(?![\d-]|[.]\d)"
 )
@@ -134,8 +135,8 @@ _RULES: tuple[tuple[MaskKind, re.Pattern, Callable[[re.Match], bool]], ...] = (
     ("email", _EMAIL, lambda match: True),
     ("bank_account", _IBAN, lambda match: is_iban(match[0])),
     ("card", _CARD, _card),
-    ("resident_number", _RESIDENT, _resident),
     ("bank_account", _BANK_NEAR, lambda match: 8 <= len(_digits(match[2])) <= 16),
+    ("resident_number", _RESIDENT, _resident),
     ("phone", _PHONE, lambda match: match[0][0] == "1" or 9 <= len(_digits(match[0])) <= 15),
     ("bank_account", _GROUPS, _bank_shape),
 )

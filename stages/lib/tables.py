@@ -1,16 +1,17 @@
 """Write and read the files that stages hand to each other, whole or not at all.
 
 Every write goes to a temporary file beside the target, is forced to disk and then renamed, so a
-full disk or a kill leaves the old file or none. Parquet pages carry checksums that every read
-verifies: without them half of all one-bit flips would be read as other data.
+full disk or a kill leaves the old file or none. Parquet pages and footers carry checksums that
+every read verifies: without them half of all one-bit flips would be read as other data.
 """
 
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +22,7 @@ from stages.lib.params import UserError
 
 # Small enough that a worker holds a few of them, large enough to compress well.
 ROWS_PER_GROUP = 100_000
+_SEAL = 16
 
 
 @contextmanager
@@ -45,7 +47,8 @@ def replace_file(path: Path | str) -> Iterator[Path]:
         reason = error.strerror or str(error)
         raise UserError(f"{path}: cannot be written: {reason}; nothing was left there") from error
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 class _Groups:
@@ -70,16 +73,38 @@ def table_writer(path: Path | str, schema: pa.Schema) -> Iterator[_Groups]:
 
     The bytes depend on the rows alone, not on how they are cut into tables.
     """
-    with (
-        replace_file(path) as partial,
-        pq.ParquetWriter(
+    with replace_file(path) as partial:
+        with pq.ParquetWriter(
             partial, schema, compression="zstd", write_page_checksum=True, version="2.6"
-        ) as writer,
-    ):
-        groups = _Groups(writer)
-        groups.write(schema.empty_table())
-        yield groups
-        groups.flush(ROWS_PER_GROUP)
+        ) as writer:
+            groups = _Groups(writer)
+            groups.write(schema.empty_table())
+            yield groups
+            groups.flush(ROWS_PER_GROUP)
+        _seal(partial)
+
+
+def _footer(file: BinaryIO) -> tuple[int, bytes]:
+    end = file.seek(-8, os.SEEK_END)
+    start = end - int.from_bytes(file.read(4), "little")
+    file.seek(start)
+    return start, file.read()
+
+
+def _seal(path: Path) -> None:
+    # Pages have checksums, the footer has none: a flipped bit there renames a column. Readers find
+    # the footer from the end of the file, so there is room for its digest in front of it.
+    with open(path, "rb+") as file:
+        start, footer = _footer(file)
+        file.seek(start)
+        file.write(blake2b(footer, digest_size=_SEAL).digest() + footer)
+
+
+def _is_sealed(path: Path) -> bool:
+    with open(path, "rb") as file:
+        start, footer = _footer(file)
+        file.seek(start - _SEAL)
+        return file.read(_SEAL) == blake2b(footer, digest_size=_SEAL).digest()
 
 
 def write_table(table: pa.Table, path: Path | str) -> None:
@@ -108,8 +133,10 @@ def open_table(path: Path | str) -> pq.ParquetFile:
     if not path.is_file():
         raise UserError(f"{path}: not found; build it with 'dvc repro {path.parent.name}'")
     try:
+        if not _is_sealed(path):
+            raise _unreadable(path, "its footer is damaged")
         return pq.ParquetFile(path, page_checksum_verification=True)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
 
 

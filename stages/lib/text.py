@@ -15,6 +15,8 @@ import pyarrow as pa
 _INVISIBLE = re.compile(
     r"[^\S ]|[\x00-\x1f\x7f-\x9f]|[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]"
 )
+# NFKC would make 51⁄2 of 5½.
+_FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
 _NOT_JAMO = re.compile("[^\u3131-\u318e]+")
 
 
@@ -24,6 +26,7 @@ def clean_text(text: str, case: Literal["fold", "keep"]) -> str:
     A lone Hangul letter such as "ㄱ" keeps its own code point, which NFKC would take from it.
     """
     if not text.isascii():
+        text = _FRACTION.sub(" ", text)
         text = _NOT_JAMO.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text)
     # White space parts words; the other invisible characters stand inside of them.
     text = _INVISIBLE.sub(lambda c: " " if c[0].isspace() or ord(c[0]) < 160 else "", text)

@@ -1,0 +1,148 @@
+"""Personal data is masked, and what only looks like it is not."""
+
+import random
+from datetime import date, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.lib.privacy import is_birth, is_card, is_iban, mask_personal
+
+ALL = ["email", "card", "resident_number", "bank_account", "phone"]
+
+
+def mask(text: str) -> str:
+    return mask_personal(text, ALL)[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("refund 4111 1111 1111 1111 visa", "refund [card] visa"),
+        ("5500-0000-0000-0004", "[card]"),
+        ("card #4111111111111111", "card #[card]"),
+        ("amex 3782 822463 10005", "amex [card]"),
+        ("카드번호 9410-0000-0000-0005", "카드번호 [card]"),
+        ("홍길동 800101-1234567", "홍길동 [resident_number]"),
+        ("홍길동 8001011234567 지급", "홍길동 [resident_number] 지급"),
+        ("8001011234567", "[resident_number]"),
+        ("외국인 850505-7123456", "외국인 850505-7123456"),  # born 2085
+        ("외국인 050505-7123456", "외국인 [resident_number]"),
+        ("800101-1******", "[resident_number]"),
+        ("mail kim.cs+a@corp.co.kr today", "mail [email] today"),
+        ("a@b.ca", "[email]"),
+        ("010-1234-5678", "[phone]"),
+        ("tel 02) 123-4567", "tel [phone]"),
+        ("01012345678 배달", "[phone] 배달"),
+        ("(416) 555-0123", "[phone]"),
+        ("1-800-555-0123", "[phone]"),
+        ("+82 10-1234-5678", "[phone]"),
+        ("+44 20 7946 0958", "[phone]"),
+        ("020 7946 0958", "[phone]"),
+        ("1588-1234", "[phone]"),
+        ("국민은행 123456-01-123456 송금", "국민은행 [bank_account] 송금"),
+        ("계좌번호: 1002123456789", "계좌번호: [bank_account]"),
+        ("110-123-456789", "[bank_account]"),
+        ("3333-01-1234567", "[bank_account]"),
+        ("a/c no. 12345678", "a/c no. [bank_account]"),
+        ("pay DE89 3704 0044 0532 0130 00 now", "pay [bank_account] now"),
+        ("GB82WEST12345698765432", "[bank_account]"),
+    ],
+)
+def test_personal_data_is_masked(text, masked):
+    assert mask(text) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2020-04-16",
+        "20200416",
+        "2020.04.16 13:45:00",
+        "1,234,567.89",
+        "1234567890123.45",
+        "₩12,345,678",
+        "4111111111111112",  # no check digit
+        "receipt#2483-2658-0420-8883",
+        "receipt#:4293-4546-5447-7642",
+        "conf#5498-8613-00320788",
+        "ad - trans# 372575482855328-7277",
+        "trans# 9009046863376",
+        "westjet*0005191913008",
+        "westjet 0002054063189",
+        "2020041612345",
+        "inv 2020-0416-0001",
+        "PO 4500012345",
+        "doc 2020-04-123456",
+        "doc 2020-04-1234567",
+        "123-45-67890",  # a company's registration number
+        "label prt zebra gc420-200510-000 r",
+        "ref. 027-507-491",
+        "registered mail rn 010 574 692 ca",
+        "merchant credit usd1.00@1.233",
+        "농협라가47175461",
+        "size 100x200x3000",
+        "8801234567890",  # a barcode: born 2088
+        "account 2010 office supplies",
+        "DE89370400440532013001",  # wrong check digits
+    ],
+)
+def test_amounts_dates_and_documents_are_not(text):
+    assert mask(text) == text
+
+
+def test_only_the_kinds_asked_for_are_masked_and_counted():
+    text = "a@b.ca and c@d.ca or 010-1234-5678"
+    masked, found = mask_personal(text, ["email"])
+    assert masked == "[email] and [email] or 010-1234-5678"
+    assert found == {"email": 2}
+
+
+def luhn_digit(body: str) -> str:
+    """Return the check digit by the definition: the one that makes the sum divisible by ten."""
+    for digit in "0123456789":
+        total = 0
+        for place, char in enumerate(reversed(body + digit)):
+            value = int(char) * (2 if place % 2 else 1)
+            total += value // 10 + value % 10
+        if total % 10 == 0:
+            return digit
+    raise AssertionError
+
+
+@given(st.integers(0, 10**12 - 1), st.sampled_from(["4", "51", "2720", "6011", "3528", "9"]))
+def test_every_card_with_a_check_digit_is_one_and_no_other_digit_is(number, brand):
+    body = brand + str(number).zfill(15)[-(15 - len(brand)) :]
+    right = luhn_digit(body)
+    assert [is_card(body + digit) for digit in "0123456789"] == [
+        digit == right for digit in "0123456789"
+    ]
+    card = body + right
+    assert mask(f"x {card[:4]} {card[4:8]} {card[8:12]} {card[12:]} y") == "x [card] y"
+
+
+@given(st.dates(date(1900, 1, 1), date(2030, 12, 31)), st.integers(0, 999_999))
+def test_every_birth_date_is_recognised(day, rest):
+    for digit in "1256" if day.year < 2000 else "3478":
+        number = f"{day:%y%m%d}-{digit}{rest:06d}"
+        assert mask(f"성명 {number}") == "성명 [resident_number]"
+
+
+def test_a_birth_date_must_exist():
+    assert is_birth("00", "02", "29", "3")
+    assert not is_birth("01", "02", "29", "3")
+    assert not is_birth("80", "13", "01", "1")
+
+
+def test_days_between_are_not_masked():
+    choose, start = random.Random(1), date(1990, 1, 1)
+    for _ in range(300):
+        day = start + timedelta(days=choose.randrange(15_000))
+        for form in ("%Y-%m-%d", "%d/%m/%Y", "%Y%m%d", "%y%m%d", "%Y년 %m월 %d일"):
+            assert mask(f"paid {day:{form}} ok") == f"paid {day:{form}} ok"
+
+
+def test_iban_check():
+    assert is_iban("FR14 2004 1010 0505 0001 3M02 606")
+    assert not is_iban("FR15 2004 1010 0505 0001 3M02 606")

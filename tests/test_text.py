@@ -1,0 +1,145 @@
+"""What ledger cells say: text, amounts, dates."""
+
+import unicodedata
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.lib.text import amount_marks, clean_text, map_values, parse_amount, parse_date
+
+MARKS = amount_marks(("cad", "usd", "원"), ("cr",))
+
+
+@pytest.mark.parametrize(
+    ("raw", "clean"),
+    [
+        ("ＡＢＣ　１２３", "abc 123"),
+        ("㈜한빛", "(주)한빛"),
+        ("(주)한빛 전자", "(주)한빛 전자"),
+        ("ㄱㄴ ㅋㅋ", "ㄱㄴ ㅋㅋ"),
+        (unicodedata.normalize("NFD", "식비"), "식비"),
+        ("STRASSE Straße", "strasse strasse"),
+        ("a\tb\r\nc\x00d\x07", "a b c d"),
+        ("zero\u200bwidth\ufeff \u00a0no\u00adbreak", "zerowidth nobreak"),
+        ("  5½ kg ", "5 1⁄2 kg"),
+        ("ﬁn № ①", "fin no 1"),
+    ],
+)
+def test_text_has_one_form(raw, clean):
+    assert clean_text(raw, "fold") == clean
+
+
+def test_case_may_be_kept():
+    assert clean_text(" ＶＩＡ  Rail ", "keep") == "VIA Rail"
+
+
+@given(st.text())
+def test_cleaning_twice_is_cleaning_once(text):
+    once = clean_text(text, "keep")
+    assert clean_text(once, "keep") == once
+
+
+@pytest.mark.parametrize(
+    ("text", "point", "comma"),
+    [
+        ("1,234.50", 1234.5, None),
+        ("1.234,50", None, 1234.5),
+        ("1 234,50", None, 1234.5),
+        ("1'234.50", 1234.5, None),
+        ("12,50", None, 12.5),
+        ("12.50", 12.5, None),
+        ("1,00,000.00", 100000.0, None),
+        ("1,2,3", None, None),
+        ("(1,234)", -1234.0, -1.234),
+        ("5-", -5.0, -5.0),
+        ("−5", -5.0, -5.0),
+        ("- 5", -5.0, -5.0),
+        ("+7", 7.0, 7.0),
+        ("--5", None, None),
+        ("△1,000", -1000.0, -1.0),
+        ("£12", 12.0, 12.0),
+        ("$-5", -5.0, -5.0),
+        ("-$5", -5.0, -5.0),
+        ("($5)", -5.0, -5.0),
+        ("CA$ 5", 5.0, 5.0),
+        ("₩12,000", 12000.0, 12.0),
+        ("12,000원", 12000.0, 12.0),
+        ("CAD 12", 12.0, 12.0),
+        ("12 cad", 12.0, 12.0),
+        ("12 XYZ", None, None),
+        ("１２３", 123.0, 123.0),
+        ("5 CR", -5.0, -5.0),
+        ("", None, None),
+        ("n/a", None, None),
+        ("NaN", None, None),
+        ("1e5", None, None),
+        ("-", None, None),
+        (".", None, None),
+    ],
+)
+def test_amounts(text, point, comma):
+    assert parse_amount(text, "point", *MARKS) == point
+    assert parse_amount(text, "comma", *MARKS) == comma
+
+
+@given(st.decimals(-(10**9), 10**9, places=2))
+def test_an_amount_written_in_either_style_is_read_back(amount):
+    english = f"{amount:,.2f}"
+    german = english.translate(str.maketrans(",.", ".,"))
+    assert parse_amount(english, "point", *MARKS) == float(amount)
+    assert parse_amount(german, "comma", *MARKS) == float(amount)
+
+
+APRIL = "2020-04-16"
+
+
+@pytest.mark.parametrize(
+    ("text", "ymd", "dmy", "mdy"),
+    [
+        ("2020-04-16", APRIL, APRIL, APRIL),
+        ("2020/4/16", APRIL, APRIL, APRIL),
+        ("2020. 4. 16.", APRIL, APRIL, APRIL),
+        ("20200416", APRIL, APRIL, APRIL),
+        ("2020년 4월 16일", APRIL, APRIL, APRIL),
+        ("2020년04월16일 오전 10:11", APRIL, APRIL, APRIL),
+        ("2020/4/16(목)", APRIL, APRIL, APRIL),
+        ("２０２０－０４－１６", APRIL, APRIL, APRIL),
+        ("2020-04-16 13:45:00", APRIL, APRIL, APRIL),
+        ("2020-04-16T13:45:00Z", APRIL, APRIL, APRIL),
+        ("43937", APRIL, APRIL, APRIL),
+        ("43937.5", APRIL, APRIL, APRIL),
+        ("16-Apr-2020", APRIL, APRIL, APRIL),
+        ("16 avr. 2020", APRIL, APRIL, APRIL),
+        ("16. April 2020", APRIL, APRIL, APRIL),
+        ("Apr 16, 2020", APRIL, APRIL, APRIL),
+        ("16/04/2020", None, APRIL, None),
+        ("04/16/2020", None, None, APRIL),
+        ("16/04/2020 1:45 PM", None, APRIL, None),
+        ("16.04.20", "2016-04-20", APRIL, None),
+        ("20.04.16", APRIL, "2016-04-20", None),
+        ("200416", APRIL, "2016-04-20", None),
+        ("16042020", None, APRIL, None),
+        ("05/06/2020", None, "2020-06-05", "2020-05-06"),
+        ("2020-02-30", None, None, None),
+        ("99999", None, None, None),
+        ("1-1-1", None, None, None),
+        ("yesterday", None, None, None),
+        ("", None, None, None),
+    ],
+)
+def test_dates(text, ymd, dmy, mdy):
+    found = [parse_date(text, order) for order in ("ymd", "dmy", "mdy")]
+    assert [day and day.isoformat() for day in found] == [ymd, dmy, mdy]
+
+
+def test_two_digit_years_turn_at_69():
+    assert parse_date("1/2/68", "dmy").year == 2068
+    assert parse_date("1/2/69", "dmy").year == 1969
+
+
+def test_map_values_keeps_order_and_empties():
+    column = pa.array(["b", "", "a", "b"])
+    assert map_values(column, str.upper, pa.string()).to_pylist() == ["B", "", "A", "B"]
+    assert map_values(column, len, pa.int64()).to_pylist() == [1, None, 1, 1]
