@@ -61,7 +61,7 @@ def trained_folder(tiny_model, tmp_path_factory):
 def write_manifest(folder, base) -> None:
     files = {p.name: file_sha256(p) for p in folder.iterdir() if p.is_file() and p.name != MANIFEST}
     base_model = model_params(base).model_dump(exclude={"trust_remote_code"})
-    manifest = {"base_model": base_model, "lora": True, "files": files}
+    manifest = {"base_model": base_model, "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
@@ -156,9 +156,13 @@ def test_only_the_rows_of_the_label_tokens_are_multiplied(tiny_model):
     assert model(**pad_right([[5, 6], [7]])).logits.shape == (2, 1, len(LABELS))
 
 
-def test_the_head_stays_tied_to_the_input_embeddings(tiny_model):
+def test_training_the_head_would_not_change_what_the_model_reads(tiny_model):
     model = load_base_model(tiny_model, model_params(tiny_model), LABELS)
-    assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+    before = model.get_input_embeddings().weight.clone()
+    head = model.get_output_embeddings().weight
+    torch.testing.assert_close(head.data, before[LABELS], rtol=0, atol=0)
+    head.data += 1
+    torch.testing.assert_close(model.get_input_embeddings().weight, before, rtol=0, atol=0)
 
 
 def test_the_head_adds_a_bias_where_the_model_has_one():
@@ -169,9 +173,12 @@ def test_the_head_adds_a_bias_where_the_model_has_one():
     torch.testing.assert_close(found, linear(hidden)[..., [8, 0, 3]])
 
 
-def test_bfloat16_weights_are_loaded_as_such(tiny_model):
+def test_bfloat16_weights_are_loaded_as_such_and_the_head_stays_exact(tiny_model):
     model = load_base_model(tiny_model, model_params(tiny_model, "bfloat16"), LABELS)
-    assert {weight.dtype for weight in model.parameters()} == {torch.bfloat16}
+    head = model.get_output_embeddings().weight
+    others = {weight.dtype for weight in model.parameters() if weight is not head}
+    assert (others, head.dtype) == ({torch.bfloat16}, torch.float32)
+    assert model(**pad_right([[5, 6]])).logits.dtype == torch.float32
 
 
 # What is verified before a model is used --------------------------------------------------------

@@ -9,7 +9,7 @@ from stages.lib.base_model import ModelParams
 from stages.lib.batches import pad_right
 from stages.lib.params import UserError
 from stages.lib.scoring import load_base_model
-from stages.lib.trunk import drop_trunk, pad_states, trunk_states
+from stages.lib.trunk import decoder_layers, drop_trunk, pad_states, trunk_states
 
 ROWS = [[5, 9, 300], [7], [11, 12, 13, 14, 15, 16], [300, 5]]
 LABELS = [300, 17, 301, 450]
@@ -69,3 +69,24 @@ def test_the_model_is_left_in_the_mode_it_came_in(tiny_model, tmp_path):
     trunk_states(model, 1, ROWS, tmp_path / "trunk.bin")
     assert model.training
     assert not model.get_decoder().layers[1]._forward_pre_hooks
+
+
+def test_a_row_is_padded_on_the_right_and_its_last_position_kept():
+    found = pad_states([torch.ones(1, 2), torch.full((3, 2), 2.0)])
+    assert found["inputs_embeds"][:, :, 0].tolist() == [[1, 0, 0], [2, 2, 2]]
+    assert found["logits_to_keep"].tolist() == [[0], [2]]
+
+
+def test_states_take_the_dtype_of_the_model(tiny_model, tmp_path):
+    states = trunk_states(load(tiny_model).bfloat16(), 1, ROWS, tmp_path / "trunk.bin")
+    assert states.dtype == torch.bfloat16
+    assert (tmp_path / "trunk.bin").stat().st_size == states.numel() * 2
+
+
+def test_a_model_whose_layers_are_elsewhere_is_refused():
+    class Elsewhere:
+        def get_decoder(self):
+            return self
+
+    with pytest.raises(UserError, match=r"lora.top_layers: Elsewhere does not say"):
+        decoder_layers(Elsewhere())
