@@ -221,9 +221,9 @@ def split_rows(rows: Rows, params: SplitParams) -> tuple[np.ndarray, np.ndarray]
             rows.same if params.strategy == "stratified" else linked_groups(rows.same, rows.vendor)
         )
         among = np.flatnonzero(aside < 0)
-        side[among] = deal_by_lot(
-            groups[among], rows.label[among], params.val_size, params.test_size, rng
-        )
+        if len(among):
+            shares = params.val_size, params.test_size
+            side[among] = deal_by_lot(groups[among], rows.label[among], *shares, rng)
     train = np.flatnonzero(side == TRAIN)
     if params.max_train_rows and len(train) > params.max_train_rows:
         extra = train[~stratified_subset(rows.label[train], params.max_train_rows, rng)]

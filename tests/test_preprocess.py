@@ -1,0 +1,235 @@
+"""Raw rows in, clean rows and counted refusals out."""
+
+import re
+from pathlib import Path
+
+import ledger_files as ledger
+import pytest
+from ledger_files import HEADER, csv_text
+
+from stages import preprocess
+from stages.lib import tables
+from stages.lib.params import UserError
+from stages.lib.tables import read_table
+
+COLUMNS = ["date", "vendor", "memo", "amount", "account", "name"]
+
+
+@pytest.fixture
+def book(tmp_path, monkeypatch):
+    return ledger.Ledger(tmp_path, monkeypatch)
+
+
+def row(date="2020-04-16", vendor="Shop", memo="paper", amount="1", account="0101", name="MEALS"):
+    return [date, vendor, memo, amount, account, name]
+
+
+def run(book, *rows: list[str]) -> dict:
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
+    book.ingest["min_content_match"] = 0.0
+    return book.run("ingest", "preprocess")
+
+
+def clean(book, column: str) -> list:
+    return [value for (value,) in book.rows("preprocess/transactions", [column])]
+
+
+def rejects(book) -> list[tuple]:
+    return book.rows("preprocess/rejects", ["source_row", "reason", "column"])
+
+
+def test_types_and_origin(book):
+    run(
+        book,
+        row(
+            vendor=" ㈜한빛\n문구 ",
+            memo="ＡＢＣ",
+            amount="(1,234.50)",
+            date="43937",
+            name="  Meals ",
+        ),
+    )
+    table = read_table("data/preprocess/transactions.parquet")
+    types = {field.name: str(field.type) for field in table.schema}
+    assert types == {
+        "source_file": "dictionary<values=string, indices=int32, ordered=0>",
+        "source_sheet": "dictionary<values=string, indices=int32, ordered=0>",
+        "source_row": "int32",
+        "date": "date32[day]",
+        "vendor": "string",
+        "memo": "string",
+        "amount": "double",
+        "account": "string",
+        "name": "string",
+    }
+    values = list(table.to_pylist()[0].values())
+    assert [values[0], values[2]] == ["a.csv", 2]
+    assert [str(v) for v in values[3:]] == [
+        "2020-04-16",
+        "(주)한빛 문구",
+        "abc",
+        "-1234.5",
+        "0101",
+        "Meals",
+    ]
+
+
+def test_ids_are_left_behind(book):
+    book.ingest["columns"]["memo"]["role"] = "id"
+    run(book, row(memo="INV-1"))
+    assert "memo" not in read_table("data/preprocess/transactions.parquet").column_names
+
+
+def test_decimal_comma_and_typed_numbers_of_a_workbook(book):
+    book.preprocess["decimal"] = "comma"
+    ledger.write_xlsx(
+        book.raw / "a.xlsx",
+        {
+            "S": [
+                HEADER,
+                row(amount=1.234),
+                row(amount="1.234,50"),
+                row(amount=7),
+                row(amount="1.234"),
+            ]
+        },
+    )
+    book.run("ingest", "preprocess")
+    assert clean(book, "amount") == [1.234, 1234.5, 7.0, 1234.0]
+
+
+def test_what_cannot_be_read_is_refused_by_rule(book):
+    rows = [row(memo=str(i)) for i in range(8)] + [row(amount="12,5 m"), row(date="31.02.2020")]
+    report = run(book, *rows)
+    assert rejects(book) == [(10, "unreadable amount", "amount"), (11, "unreadable date", "date")]
+    assert report["reasons"] == {"unreadable amount in amount": 1, "unreadable date in date": 1}
+    book.preprocess.update(unreadable_amount="empty", unreadable_date="empty")
+    report = run(book, *rows)
+    assert (clean(book, "amount")[8:], clean(book, "date")[9]) == ([None, 1.0], None)
+    assert report["cells_emptied"] == {"amount": 1, "date": 1}
+    assert report["rows_rejected"] == 0
+
+
+def test_a_wrong_date_order_fails_the_stage(book):
+    book.preprocess["max_reject_fraction"] = 0.1
+    book.preprocess["date_order"] = "mdy"
+    days = [row(date=f"{day}/04/2020", memo=str(day)) for day in range(1, 31)]
+    with pytest.raises(
+        UserError, match=r"18 of 30 rows were refused .*; unreadable date in date: 18"
+    ):
+        run(book, *days)
+    assert list((book.folder / "data/preprocess").iterdir()) == []
+    book.preprocess["date_order"] = "dmy"
+    assert run(book, *days)["rows_out"] == 30
+
+
+def test_accounts_are_padded_merged_retired_and_checked(book):
+    book.preprocess["labels"].update(pad_to=4, merge={"2010": "2020"}, retire=["9999"])
+    codes = ["101", " 0101", "２０１０", "2020", "9999", "***", "12345", "x"]
+    report = run(book, *(row(account=code, memo=code) for code in codes))
+    assert clean(book, "account") == ["0101", "0101", "2020", "2020"]
+    assert rejects(book) == [
+        (6, "retired account", "account"),
+        (7, "masked account", "account"),
+        (8, "no valid account", "account"),
+        (9, "no valid account", "account"),
+    ]
+    assert report["accounts"] == 2
+
+
+def test_masked_accounts_are_recovered_by_a_name_that_has_one_code(book):
+    book.preprocess["labels"]["masked_rule"] = "from_name"
+    rows = [
+        row(account="0101", name="Meals"),
+        row(account="2010", name="Rebate"),
+        row(account="2020", name="Rebate"),
+        row(account="***", name=" Meals "),
+        row(account="***", name="Rebate"),
+        row(account="***", name="Unknown"),
+    ]
+    run(book, *rows)
+    assert clean(book, "account") == ["0101", "2010", "2020", "0101"]
+    assert [r[:2] for r in rejects(book)] == [(6, "masked account"), (7, "masked account")]
+
+
+def test_chart_of_accounts_has_the_most_frequent_name(book):
+    rows = [
+        row(name=name, memo=str(i)) for i, name in enumerate(["B", "A", "A", "B", "", "C", "A"])
+    ]
+    run(book, *rows, row(account="2010", name=""))
+    accounts = read_table("data/preprocess/accounts.parquet").to_pylist()
+    assert accounts == [
+        {"acct_code": "0101", "acct_name": "A", "rows": 7},
+        {"acct_code": "2010", "acct_name": "2010", "rows": 1},
+    ]
+
+
+def test_duplicates_are_rows_equal_in_every_column(book):
+    rows = [row(), row(memo="other"), row(), row(amount="1.0"), row(), row(account="")]
+    report = run(book, *rows)
+    assert rejects(book) == [(4, "duplicate", ""), (6, "duplicate", "")]
+    assert report["rows_out"] == 3
+    book.preprocess["duplicates"] = "keep"
+    assert run(book, *rows)["rows_out"] == 5
+
+
+def test_nothing_personal_is_written(book):
+    secrets = [
+        "4111 1111 1111 1111",
+        "800101-1234567",
+        "kim@corp.kr",
+        "010-1234-5678",
+        "110-123-456789",
+    ]
+    rows = [row(memo=f"x {s} y", vendor=s, name=s, account="bad" if i % 2 else "0101")
+            for i, s in enumerate(secrets)]  # fmt: skip
+    report = run(book, *rows)
+    assert clean(book, "memo") == ["x [card] y", "x [email] y", "x [bank_account] y"]
+    written = b"".join(
+        str(read_table(path).to_pylist()).encode()
+        if path.suffix == ".parquet"
+        else path.read_bytes()
+        for folder in ("data/preprocess", "metrics")
+        for path in sorted(Path(folder).rglob("*.*"))
+    ).decode()
+    assert [secret for secret in secrets if secret in written] == []
+    assert report["cells_masked"] == {
+        f"{kind} in {name}": 1
+        for name in ("memo", "name", "vendor")
+        for kind in ("bank_account", "card", "email", "phone", "resident_number")
+    }
+    book.preprocess["mask"] = []
+    run(book, *rows)
+    assert clean(book, "memo")[0] == f"x {secrets[0]} y"
+
+
+def test_row_groups_and_processes_make_no_difference(book, monkeypatch):
+    rows = [row(memo=f"m{i % 90}", vendor=f"v{i % 7}", account=f"{i % 3:04}") for i in range(200)]
+    run(book, *rows)
+
+    def outputs():
+        paths = sorted(Path("data/preprocess").iterdir())
+        return [path.read_bytes() for path in paths] + [Path(preprocess.REPORT).read_bytes()]
+
+    whole = outputs()
+    assert re.search(rb'"duplicate": 200', whole[-1]) is None
+    monkeypatch.setattr(tables, "ROWS_PER_GROUP", 40)
+    book.run("ingest")
+    monkeypatch.setattr(tables, "ROWS_PER_GROUP", 100_000)
+    monkeypatch.setattr(preprocess, "cores", lambda: 2)
+    book.run("preprocess")
+    assert outputs() == whole
+
+
+def test_a_corrupt_input_is_named(book):
+    run(book, row())
+    path = Path("data/ingest/transactions.parquet")
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(UserError, match=r"data/ingest/transactions.parquet: cannot be read"):
+        book.run("preprocess")
+
+
+def test_a_bad_pattern_is_one_line(book):
+    book.preprocess["labels"]["pattern"] = "("
+    with pytest.raises(UserError, match=r"params.yaml: preprocess.labels.pattern: .*regular"):
+        run(book, row())
