@@ -50,7 +50,8 @@ def test_the_base_table(book):
     }
     assert table["row_id"].to_pylist() == list(range(40))
     assert list(table.to_pylist()[15].values()) == [
-        15, "a.csv", "", 17, "shop 0", "thing 15", "<1000", date(2020, 4, 16), 150.0, "shop 0", "0103",
+        15, "a.csv", "", 17, "shop 0", "thing 15", "<1000", date(2020, 4, 16), 150.0, "shop 0",
+        "0103",
     ]  # fmt: skip
     assert table.schema.field("vendor").nullable and table["vendor"].null_count == 0
     assert report["rows"] == 40
@@ -60,8 +61,10 @@ def test_a_ledger_without_vendor_amount_and_date(book):
     book.feature.update(fields=["memo"], date_column=None, amount_column=None, group_column=None)
     run(book, rows())
     table = read_table("data/feature/base.parquet")
-    assert table.column_names == ["row_id", "source_file", "source_sheet", "source_row", "memo",
-                                  "date", "amount", "amount_bucket", "group", "acct_code"]  # fmt: skip
+    assert table.column_names == [
+        "row_id", "source_file", "source_sheet", "source_row", "memo", "date", "amount",
+        "amount_bucket", "group", "acct_code",
+    ]  # fmt: skip
     assert set(table["group"].to_pylist()) == set(table["amount_bucket"].to_pylist()) == {""}
     assert table["date"].null_count == table["amount"].null_count == 40
 
