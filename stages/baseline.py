@@ -14,11 +14,13 @@ rows). Parameters: ``baseline``, ``feature.fields``.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from pydantic import ConfigDict, Field
+from pydantic import Field
+from tqdm import tqdm
 
 from stages.lib.metrics import (
     RowScores,
@@ -44,21 +46,21 @@ class BaselineParams(Section):
     regularization: float = Field(gt=0)
 
 
-class VisibleFields(Section):
-    """The one key of the feature section that this stage reads."""
+class VisibleFields(Section, extra="ignore"):
+    """The one key of the section ``feature`` that this stage reads."""
 
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
     fields: list[str]
 
 
-def column(table: pa.Table, name: str) -> list[str]:
-    """Return a text column of the base table as a list."""
-    if name not in table.column_names:
+def lookup_keys(table: pa.Table, names: list[str]) -> list[list[str]]:
+    """Return the columns that the look-up tries in turn."""
+    missing = [name for name in names if name not in table.column_names]
+    if missing:
         raise UserError(
-            f"params_train.yaml: baseline.lookup_columns: the base table has no column '{name}'; "
-            f"it has {', '.join(table.column_names)}"
+            f"params_train.yaml: baseline.lookup_columns: the base table has no column "
+            f"{', '.join(missing)}; it has {', '.join(table.column_names)}"
         )
-    return table[name].to_pylist()
+    return [table[name].to_pylist() for name in names]
 
 
 def lookup_scores(
@@ -128,12 +130,15 @@ def text_features(train: list[list[str]], others: list[list[list[str]]], vectori
     return [hstack(block).tocsr() for block in blocks]
 
 
-def svc_scores(features: list, label: np.ndarray, n_accounts: int, regularization: float) -> list:
+def svc_scores(
+    features: list, label: np.ndarray, n_accounts: int, regularization: float, name: str
+) -> list[np.ndarray]:
     """Fit one linear support vector machine an account; return the scores of the other rows.
 
     `features` holds the matrix of the training rows first, then those of the rows to score;
     the scores are float32 (n, K), one matrix for each. The accounts are fitted in processes, not
-    threads: liblinear keeps its random state in one place, and threads would share it.
+    threads: liblinear keeps its random state in one place, and threads would share it. `name`
+    stands before the progress bar.
     """
     from joblib import Parallel, delayed
     from sklearn.svm import LinearSVC
@@ -145,8 +150,10 @@ def svc_scores(features: list, label: np.ndarray, n_accounts: int, regularizatio
 
     # Starting processes takes seconds: a small ledger is fitted in less.
     jobs = -1 if features[0].nnz * n_accounts > 50_000_000 else 1
-    fitted = Parallel(n_jobs=jobs)(delayed(fit)(account) for account in range(n_accounts))
-    weights, bias = (np.stack(part) for part in zip(*fitted, strict=True))
+    run = Parallel(n_jobs=jobs, return_as="generator")
+    fitted = run(delayed(fit)(account) for account in range(n_accounts))
+    progress = tqdm(fitted, desc=name, total=n_accounts, unit="account")
+    weights, bias = (np.stack(part) for part in zip(*progress, strict=True))
     return [(matrix @ weights.T + bias).astype(np.float32) for matrix in features[1:]]
 
 
@@ -166,28 +173,33 @@ def vectorizers(fields: list[str], params: BaselineParams) -> list:
 
 
 def score_baselines(
-    sides: dict[str, pa.Table], label: np.ndarray, n_accounts: int, fields: list[str], params
-) -> dict[str, list[np.ndarray]]:
-    """Return ``{baseline: [validation scores, test scores]}``, each float32 (n, K)."""
-    others = ("val", "test")
-    keys = {side: [column(sides[side], name) for name in params.lookup_columns] for side in sides}
-    text = {side: [column(sides[side], name) for name in fields] for side in sides}
+    sides: dict[str, pa.Table],
+    label: np.ndarray,
+    n_accounts: int,
+    fields: list[str],
+    params: BaselineParams,
+) -> Iterator[tuple[str, list[np.ndarray]]]:
+    """Yield ``(baseline, [validation scores, test scores])``, the scores float32 (n, K)."""
+    keys = {side: lookup_keys(table, params.lookup_columns) for side, table in sides.items()}
+    chosen = vectorizers(fields, params)
+    text = {side: [table[name].to_pylist() for name in fields] for side, table in sides.items()}
     joined = {
         side: [[" ".join(row) for row in zip(*columns, strict=True)]]
         for side, columns in text.items()
     }
-    empty = {side: [[""] * sides[side].num_rows] for side in sides}
+    nothing = {side: [[""] * table.num_rows] for side, table in sides.items()}
 
-    def svc(columns, settings, regularization):
-        features = text_features(columns["train"], [columns[side] for side in others], settings)
-        return svc_scores(features, label, n_accounts, regularization)
+    def lookup(keys):
+        return [lookup_scores(keys[s], keys["train"], label, n_accounts) for s in ("val", "test")]
 
-    return {
-        "majority": [lookup_scores(empty[s], empty["train"], label, n_accounts) for s in others],
-        "lookup": [lookup_scores(keys[s], keys["train"], label, n_accounts) for s in others],
-        "tfidf_words": svc(joined, [({}, 0)], 1.0),
-        "tfidf_chars": svc(text, vectorizers(fields, params), params.regularization),
-    }
+    def svc(name, columns, settings, regularization):
+        features = text_features(columns["train"], [columns["val"], columns["test"]], settings)
+        return svc_scores(features, label, n_accounts, regularization, name)
+
+    yield "majority", lookup(nothing)
+    yield "lookup", lookup(keys)
+    yield "tfidf_words", svc("tfidf_words", joined, [({}, 0)], 1.0)
+    yield "tfidf_chars", svc("tfidf_chars", text, chosen, params.regularization)
 
 
 def calibrate(scores: list[np.ndarray], labels: list[np.ndarray]) -> list[RowScores]:
@@ -223,17 +235,22 @@ def main() -> None:
     label, known = encode_accounts(codes, accounts)
     train, *others = np.split(label, np.cumsum([side.num_rows for side in sides.values()])[:-1])
 
+    if len(accounts) == 1:
+        raise UserError(
+            f"{IN}/train.parquet: all rows have account {accounts[0]}; nothing to learn"
+        )
+
     tables, metrics = [], {}
-    scores = score_baselines(sides, train, len(accounts), params.feature.fields, params.baseline)
-    for name, matrices in scores.items():
-        results = calibrate(matrices, others)
+    fields = params.feature.fields
+    for name, scores in score_baselines(sides, train, len(accounts), fields, params.baseline):
+        results = calibrate(scores, others)
         for side, result in zip(("val", "test"), results, strict=True):
             tables.append(predictions(name, side, sides[side], result, known))
         test = headline(results[1], len(known))
         metrics |= {f"{name}_accuracy": test["accuracy"], f"{name}_macro_f1": test["macro_f1"]}
         margin = 1.96 * np.sqrt(test["accuracy"] * (1 - test["accuracy"]) / len(others[1]))
         shown = f"accuracy {test['accuracy']:.4f} ± {margin:.4f}, macro-F1 {test['macro_f1']:.4f}"
-        print(f"{name:12} {shown} on {len(others[1]):,} test rows")
+        print(f"{name:12} {shown} on {len(others[1]):,} test rows", flush=True)
     write_table(pa.concat_tables(tables).unify_dictionaries(), PREDICTIONS)
     write_json(metrics, METRICS)
 

@@ -163,7 +163,7 @@ def test_a_vendor_decides_over_any_prior():
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("division]", "gone]", "baseline.lookup_columns: the base table has no column 'gone'"),
+        ("division]", "gone]", "baseline.lookup_columns: the base table has no column gone;"),
         ("[merchant]", "[gone]", "baseline.character_fields: gone not in feature.fields"),
         ("regularization: 0.5", "regularization: 0", "baseline.regularization: .* greater than 0"),
     ],
@@ -194,11 +194,20 @@ def test_one_empty_field_is_passed_over(workspace):
     assert metrics["tfidf_chars_accuracy"] == 1.0
 
 
+def test_a_single_account_is_refused(workspace):
+    train = workspace["train"]
+    column = train.column_names.index("acct_code")
+    codes = pa.array(["0101"] * train.num_rows)
+    write_table(train.set_column(column, "acct_code", codes), "data/split/train.parquet")
+    with pytest.raises(UserError, match="all rows have account 0101"):
+        baseline.main()
+
+
 def test_two_accounts_are_told_apart():
     from scipy.sparse import csr_matrix
 
     features = csr_matrix(np.eye(4))
-    (scores,) = baseline.svc_scores([features, features], np.array([0, 0, 1, 1]), 2, 1.0)
+    (scores,) = baseline.svc_scores([features, features], np.array([0, 0, 1, 1]), 2, 1.0, "")
     assert scores.argmax(axis=1).tolist() == [0, 0, 1, 1]
 
 
