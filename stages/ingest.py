@@ -572,10 +572,11 @@ def parquet_tasks(path: Path, file: str, reading: Reading, params: IngestParams)
             names, first, rows = table.schema_arrow.names, 1, table.metadata.num_rows
             layout = find_layout(str(path), [names], reading, params)._replace(header_row=0)
             for batch in table.iter_batches(batch_size=CHUNK_ROWS):
+                batch.validate(full=True)
                 content, size = (first, batch), path.stat().st_size * len(batch) // rows
                 yield Task(path, file, reading, params, "parquet", layout, content, {}, size, True)
                 first += len(batch)
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise files.damaged(path, error) from None
 
 
@@ -613,7 +614,10 @@ def read_parts(task: Task) -> list[Part]:
         return list(_book_parts(task))
     if task.kind == "parquet":
         first, batch = task.content
-        rows = list(zip(*(column.to_pylist() for column in batch), strict=True))
+        try:
+            rows = list(zip(*(column.to_pylist() for column in batch), strict=True))
+        except (ValueError, OverflowError) as error:
+            raise files.damaged(task.path, error) from None
         return [sort_rows(task, "", task.layout, rows, list(range(first, first + len(rows))))]
     records = files.read_records(
         task.content,
@@ -633,10 +637,10 @@ def read_all(tasks: Iterator[Task], workers: int, progress: tqdm) -> Iterator[Pa
     rest = None
     for task, parts in map_ordered(read_parts, tasks, workers):
         if rest:
-            if len(rest.text) > files.BLOCK_CHARS:
+            if len(rest.text) > files.LONGEST_RECORD_CHARS:
                 raise UserError(
                     f"{task.path}, line {rest.line}: a quote opens here and is not closed within "
-                    f"{files.BLOCK_CHARS:,} characters; set quote: none in ingest.reading"
+                    f"{files.LONGEST_RECORD_CHARS:,} characters; set quote: none in ingest.reading"
                 )
             block = files.Block(rest.text + task.content.text, rest.line, task.content.end)
             parts = read_parts(task._replace(content=block))

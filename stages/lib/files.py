@@ -25,6 +25,7 @@ from stages.lib.params import UserError
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 QUOTES = {"double": '"', "none": "", "single": "'"}
 BLOCK_CHARS = 8_000_000
+LONGEST_RECORD_CHARS = 8_000_000
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),

@@ -145,7 +145,7 @@ def read_group(path: Path | str, group: int, columns: list[str] | None = None) -
     with open_table(path) as file:
         try:
             return file.read_row_group(group, columns=columns)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise _unreadable(Path(path), error) from None
 
 
@@ -165,7 +165,7 @@ def read_table(path: Path | str, columns: list[str] | None = None) -> pa.Table:
             raise UserError(f"{path}: has no column {', '.join(missing)}; it has {found}")
         try:
             return file.read(columns=columns)
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, ValueError, pa.ArrowException) as error:
             raise _unreadable(path, error) from None
 
 
