@@ -55,7 +55,7 @@ def test_political_funds_of_the_korean_assembly(book):
     base = read_table("data/feature/base.parquet").to_pylist()
     negative = [row for row in base if row["amount"] < 0]
     assert {row["amount_bucket"] for row in negative} == {"<0"}
-    assert negative[0]["description"] == "유류비취소"
+    assert negative[0]["description"] == "환불(1.11매출취소건)"
 
 
 def test_a_german_ledger_with_commas_and_two_columns_for_text(book):
