@@ -7,7 +7,7 @@ import sys
 
 import psutil
 import pytest
-from conftest import ROOT, environment
+from conftest import ROOT, environment, run
 
 from stages.lib.params import UserError
 from stages.lib.process import only_one
@@ -75,3 +75,11 @@ def test_a_stage_dies_with_its_dvc_a_shell_between_them(tmp_path, sign):
     process.wait()
     alive = psutil.wait_procs([stage], timeout=60)[1]
     assert alive == []
+
+
+def test_a_stage_whose_dvc_died_before_it_looked_does_not_start():
+    done = run(
+        [sys.executable, "-c", f"import sys; sys.stdin.close()\n{STAGE}"], ROOT, DVC_STAGE="x"
+    )
+    assert done.returncode == 1
+    assert "the dvc that started this stage is gone" in done.stderr

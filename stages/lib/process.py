@@ -31,8 +31,15 @@ def stop_when_dvc_dies(poll_seconds: float = 0.5) -> None:
 
     Without it the stage would run on as an orphan and write into a workspace that a second
     ``dvc repro`` has taken over. Does nothing when the stage was started by hand.
+
+    Raises
+    ------
+    UserError
+        That dvc is gone already.
     """
     dvc = _dvc_ancestor()
+    if dvc is None and "DVC_STAGE" in os.environ:  # which dvc sets for every stage
+        raise UserError("the dvc that started this stage is gone; start it again")
     if dvc is None:
         return
 
