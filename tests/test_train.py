@@ -1,0 +1,661 @@
+"""Training: the loss, the order of the rows, what runs is what is configured, and every kill.
+
+Whole trainings run as ``stages.train.main()`` in child processes forked from a server that has
+imported the libraries once, so that a test can afford twenty of them.
+"""
+
+import json
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import psutil
+import pytest
+import torch
+from conftest import ROOT, environment, run, run_stage, set_params
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+from torch import nn
+from transformers import AutoModelForCausalLM
+
+from stages import train
+from stages.lib.params import UserError, load_params
+from stages.lib.params import run_stage as exit_as_a_stage
+from stages.lib.process import only_one
+from stages.lib.scoring import load_trained_model, score_rows
+
+# The loss ---------------------------------------------------------------------------------------
+
+
+def outputs(logits: torch.Tensor) -> SimpleNamespace:
+    return SimpleNamespace(logits=logits[:, None])
+
+
+def brute_force_loss(logits: torch.Tensor, labels: list[int]) -> float:
+    total = 0.0
+    for row, label in zip(logits.double().tolist(), labels, strict=True):
+        if label >= 0:
+            total -= np.log(np.exp(row[label]) / np.exp(row).sum())
+    return total
+
+
+def test_the_loss_is_the_mean_cross_entropy_over_the_accounts():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(8, 5), [0, 4, 2, 2, 1, 0, 3, 4]
+    found = train.label_loss(outputs(logits), torch.tensor(labels))
+    assert float(found) == pytest.approx(brute_force_loss(logits, labels) / 8)
+
+
+def test_a_row_of_an_unseen_account_has_no_loss():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(4, 5), [0, -1, 2, -1]
+    found = train.label_loss(outputs(logits), torch.tensor(labels), torch.tensor(4))
+    assert float(found) == pytest.approx(brute_force_loss(logits, labels) / 4)
+
+
+def test_the_parts_of_a_step_add_up_to_its_loss_and_gradient():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(8, 5, requires_grad=True), torch.tensor([0, 4, 2, 2, 1, 0, 3, 4])
+    whole = train.label_loss(outputs(logits), labels, 8)
+    (expected,) = torch.autograd.grad(whole, logits)
+    parts = [
+        train.label_loss(outputs(logits[part]), labels[part], 8)
+        for part in (slice(0, 3), slice(3, 8))
+    ]
+    (found,) = torch.autograd.grad(sum(parts), logits)
+    torch.testing.assert_close(sum(parts), whole)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_loss_that_is_not_finite_is_refused(value):
+    logits = torch.zeros(2, 3)
+    logits[1, 0] = value
+    with pytest.raises(UserError, match=r"not a finite number; try a smaller training.learning_ra"):
+        train.label_loss(outputs(logits), torch.tensor([0, 0]))
+
+
+def test_bfloat16_logits_are_added_up_in_float32():
+    logits = torch.randn(8, 5, dtype=torch.bfloat16)
+    assert (
+        train.label_loss(outputs(logits), torch.zeros(8, dtype=torch.long)).dtype == torch.float32
+    )
+
+
+# The order of the rows --------------------------------------------------------------------------
+
+
+@given(
+    lengths=st.lists(st.integers(1, 60), min_size=1, max_size=700),
+    rows_per_step=st.integers(1, 40),
+    seed=st.integers(0, 5),
+)
+@settings(deadline=None, max_examples=50)
+def test_every_row_is_taken_once_an_epoch(lengths, rows_per_step, seed):
+    lengths = np.array(lengths)
+    order = train.length_grouped_order(lengths, rows_per_step, seed, 0)
+    assert sorted(order.tolist()) == list(range(len(lengths)))
+    again = train.length_grouped_order(lengths, rows_per_step, seed, 0)
+    assert order.tolist() == again.tolist()
+
+
+def test_steps_hold_rows_of_like_length_and_only_the_last_is_short():
+    lengths = np.random.default_rng(0).integers(5, 60, size=1003)
+    order = train.length_grouped_order(lengths, 16, 7, 0)
+    steps = [lengths[order[i : i + 16]] for i in range(0, 1003, 16)]
+    padding = sum(len(step) * step.max() for step in steps) / lengths.sum()
+    at_random = [lengths[i : i + 16] for i in range(0, 1003, 16)]
+    assert padding < 1.1 < sum(len(step) * step.max() for step in at_random) / lengths.sum()
+
+
+def test_another_epoch_or_seed_has_another_order():
+    lengths = np.arange(100)
+    orders = {
+        tuple(train.length_grouped_order(lengths, 8, seed, epoch))
+        for seed, epoch in [(1, 0), (1, 1), (2, 0)]
+    }
+    assert len(orders) == 3
+
+
+def test_the_sampler_follows_the_epoch_that_the_trainer_sets():
+    sampler = train.LengthGroupedSampler(list(range(1, 50)), 8, 3)
+    assert len(sampler) == 49
+    sampler.set_epoch(2)
+    expected = train.length_grouped_order(np.arange(1, 50), 8, 3, 2)
+    assert list(sampler) == expected.tolist()
+
+
+def test_one_process_and_two_take_the_same_rows_in_each_step():
+    """Accelerate deals batches to the ranks in turn: 2 ranks x 4 rows are 1 rank x 8 rows."""
+    from accelerate.data_loader import BatchSamplerShard
+    from torch.utils.data import BatchSampler
+
+    sampler = train.LengthGroupedSampler(list(range(1, 65)), 8, 3)
+    alone = [set(batch) for batch in BatchSampler(sampler, 8, False)]
+    ranks = [list(BatchSamplerShard(BatchSampler(sampler, 4, False), 2, rank)) for rank in range(2)]
+    assert [set(a) | set(b) for a, b in zip(*ranks, strict=True)] == alone
+
+
+# What is configured is what runs ----------------------------------------------------------------
+
+
+def sections(folder: Path = ROOT, **values) -> SimpleNamespace:
+    found = load_params(
+        folder,
+        lora=train.LoraParams,
+        model=train.ModelParams,
+        deepspeed=train.DeepSpeedParams,
+        training=train.TrainingParams,
+    )
+    for key, value in values.items():
+        section, name = key.split("__", 1)
+        *path, last = name.split("__")
+        changed = getattr(found, section).model_dump()
+        node = changed
+        for part in path:
+            node = node[part]
+        assert last in node
+        node[last] = value
+        setattr(found, section, type(getattr(found, section)).model_validate(changed))
+    return found
+
+
+def deepspeed_config(**values) -> dict | None:
+    found = sections(deepspeed__enabled=True, **values)
+    return train.configure_deepspeed(found.deepspeed, found.training, found.model)
+
+
+def test_deepspeed_that_is_off_has_no_configuration():
+    found = sections(deepspeed__enabled=False, deepspeed__bf16__enabled=False)
+    assert train.configure_deepspeed(found.deepspeed, found.training, found.model) is None
+
+
+def test_deepspeed_gets_what_the_parameters_say():
+    found = deepspeed_config(
+        deepspeed__zero_optimization__stage=3,
+        deepspeed__zero_optimization__offload_param__device="cpu",
+        training__max_grad_norm=0.5,
+        training__per_device_train_batch_size=3,
+        training__gradient_accumulation_steps=7,
+    )
+    zero = found["zero_optimization"]
+    assert (zero["stage"], zero["offload_param"]) == (3, {"device": "cpu"})
+    assert found["gradient_clipping"] == 0.5
+    assert found["train_micro_batch_size_per_gpu"] == 3
+    assert found["gradient_accumulation_steps"] == 7
+    assert "optimizer" not in found and "scheduler" not in found  # those are the stage's own
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (
+            {"deepspeed__zero_optimization__offload_param__device": "cpu"},
+            r"zero_optimization.offload_param: .* stage 3 only, got stage 2; set stage: 3",
+        ),
+        (
+            {"deepspeed__zero_optimization__stage": 0},
+            r"zero_optimization.offload_optimizer: needs stage 1, 2 or 3, got stage 0",
+        ),
+        ({"model__dtype": "float32"}, r"bf16.enabled: True contradicts model.dtype: float32"),
+        ({"deepspeed__bf16__enabled": False}, r"bf16.enabled: False contradicts model.dtype: bfl"),
+    ],
+)
+def test_what_deepspeed_would_swallow_is_refused(values, expected):
+    with pytest.raises(UserError, match=rf"^params_train.yaml: deepspeed\.{expected}"):
+        deepspeed_config(**values)
+
+
+def small_network() -> nn.Module:
+    network = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
+    network[2].requires_grad_(False)
+    return network
+
+
+def test_the_optimizer_has_the_configured_rate_and_decays_matrices_only():
+    training = sections(training__learning_rate=3e-4, training__weight_decay=0.2).training
+    network = small_network()
+    optimizer = train.configure_optimizer(network, training)
+    assert type(optimizer) is torch.optim.AdamW
+    decays = {
+        id(weight): group["weight_decay"]
+        for group in optimizer.param_groups
+        for weight in group["params"]
+    }
+    assert decays == {
+        id(network[0].weight): 0.2,
+        id(network[0].bias): 0.0,
+        id(network[1].weight): 0.0,
+        id(network[1].bias): 0.0,
+    }
+    assert {group["lr"] for group in optimizer.param_groups} == {3e-4}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda weights: torch.optim.SGD(weights, lr=3e-4, weight_decay=0.2),
+        lambda weights: torch.optim.AdamW(weights, lr=1e-3, weight_decay=0.2),
+        lambda weights: torch.optim.AdamW(weights, lr=3e-4, weight_decay=0.01),
+    ],
+)
+def test_another_optimizer_than_the_configured_one_does_not_train(wrong):
+    training = sections(training__learning_rate=3e-4, training__weight_decay=0.2).training
+    check = train.CheckOptimizer(training)
+    network = small_network()
+    check.on_train_begin(None, None, None, optimizer=train.configure_optimizer(network, training))
+    with pytest.raises(RuntimeError, match="not the one configured"):
+        check.on_train_begin(None, None, None, optimizer=wrong(network.parameters()))
+
+
+def test_target_modules_that_the_model_lacks_are_one_line(tiny_model):
+    found = sections(lora__target_modules=["c_attn"], lora__top_layers=None)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    with pytest.raises(UserError) as caught:
+        train.apply_peft_adapters(model, found.lora, found.model)
+    assert str(caught.value).startswith("params.yaml: lora.target_modules: ['c_attn'] does not fit")
+    assert "down_proj, gate_proj, k_proj" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"lora__top_layers": 3}, "lora.top_layers: 3, but the model has only 2 layers"),
+        ({"lora__top_layers": 1, "lora__bias": "all"}, "lora.bias: 'all' trains the biases"),
+    ],
+)
+def test_layers_that_the_model_lacks_are_refused(tiny_model, values, expected):
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    with pytest.raises(UserError, match=expected):
+        train.n_frozen_layers(model, sections(**values).lora)
+
+
+def test_validation_counts_rows_of_unseen_accounts_as_wrong():
+    logits = np.eye(4)[[0, 1, 2, 3]][:, None]
+    found = train.validation_accuracy(
+        SimpleNamespace(predictions=logits, label_ids=np.array([0, 1, 1, -1]))
+    )
+    assert found == {"accuracy": 0.5}
+
+
+# Whole trainings --------------------------------------------------------------------------------
+
+
+def _child(folder: Path, log: Path, cpu_seconds: float, prepare: Callable | None) -> None:
+    os.chdir(folder)
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    torch.set_num_threads(1)
+    if prepare:
+        prepare()
+    if cpu_seconds:  # nothing handles this signal: the process ends between two instructions
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    exit_as_a_stage(train.main)
+
+
+@pytest.fixture(scope="session")
+def trainer():
+    """Yield a function that trains in a folder and returns exit code and output."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["stages.train", "dvclive", "test_train"])
+    before = {name: os.environ.get(name) for name in ("PYTHONPATH", "OMP_NUM_THREADS")}
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+    def start(folder: Path, cpu_seconds: float = 0, prepare: Callable | None = None):
+        log = folder / "train.log"
+        process = server.Process(target=_child, args=(folder, log, cpu_seconds, prepare))
+        process.start()
+        process.join()
+        return process.exitcode, log.read_text(encoding="utf-8")
+
+    yield start
+    for name, value in before.items():
+        if value is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = value
+
+
+def copy_of(tokenized: Path, folder: Path, **params) -> Path:
+    shutil.copytree(tokenized, folder)
+    set_params(folder, {key.replace("__", "."): value for key, value in params.items()})
+    return folder
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for place in ("models/train", "metrics/train")
+        for path in sorted((folder / place).rglob("*"))
+        if path.is_file()
+    }
+
+
+def scratch(folder: Path) -> Path:
+    (found,) = (folder / ".scratch").glob("train-*")
+    return found
+
+
+@pytest.fixture(scope="session")
+def trained(tokenized, trainer, tmp_path_factory) -> Path:
+    """Return a copy of the project in which `train` has run, undisturbed, dropout on."""
+    folder = copy_of(tokenized, tmp_path_factory.mktemp("trained") / "project")
+    code, log = trainer(folder)
+    assert code == 0, log
+    return folder
+
+
+def adapter(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "models/train/adapter_model.safetensors")
+
+
+def curve(folder: Path, name: str) -> list[float]:
+    lines = (folder / f"metrics/train/plots/metrics/{name}.tsv").read_text().splitlines()
+    return [float(line.split("\t")[1]) for line in lines[1:]]
+
+
+@pytest.mark.slow
+def test_the_same_run_gives_the_same_bytes_in_another_folder(trained, tokenized, tmp_path):
+    folder = copy_of(tokenized, tmp_path / "elsewhere")
+    done = run_stage("train", folder, PYTHONHASHSEED="3")
+    assert done.returncode == 0, done.stderr
+    assert results(folder) == results(trained)
+    assert {name.rpartition("/")[2] for name in results(folder)} >= {
+        "adapter_model.safetensors",
+        "adapter_config.json",
+        "label_map.json",
+        "manifest.json",
+        "metrics.json",
+        "train_loss.tsv",
+        "val_accuracy.tsv",
+    }
+    assert list((folder / ".scratch").glob("train-*")) == []  # a run that succeeded leaves none
+
+
+def test_no_output_names_the_folder(trained):
+    for name, content in results(trained).items():
+        assert str(trained).encode() not in content, name
+
+
+def test_it_learns(trained):
+    losses = curve(trained, "train_loss")
+    assert len(losses) == 10
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    assert all(np.abs(w).max() > 0 for n, w in adapter(trained).items() if "lora_B" in n)
+
+
+def test_the_saved_model_is_the_trained_one(trained, tiny_model, tokenized):
+    """Against the plain model: adapters added to its weights by hand, its head replaced."""
+    import datasets
+
+    saved = adapter(trained)
+    config = json.loads((trained / "models/train/adapter_config.json").read_text())
+    plain = AutoModelForCausalLM.from_pretrained(tiny_model).eval()
+    modules = dict(plain.named_modules())
+    head, used = None, set()
+    for name, tensor in saved.items():
+        if name.endswith("lm_head.weight"):
+            head = tensor
+        elif name.endswith(".lora_A.weight"):
+            module = name.removeprefix("base_model.model.").removesuffix(".lora_A.weight")
+            b = saved[name.replace("lora_A", "lora_B")]
+            modules[module].weight.data += config["lora_alpha"] / config["r"] * (b @ tensor)
+            used.add(module)
+    assert used == {f"model.layers.1.self_attn.{p}_proj" for p in "qkvo"}
+
+    rows = datasets.load_from_disk(str(tokenized / "data/tokenize/val"))
+    with torch.inference_mode():
+        hidden = [
+            plain.model(input_ids=torch.tensor([ids])).last_hidden_state[0, -1]
+            for ids in rows["input_ids"]
+        ]
+    expected = (torch.stack(hidden) @ head.T).numpy()
+    model = load_trained_model(trained / "models/train", trust_remote_code=False)
+    found = score_rows(model, rows["input_ids"], 100, "test")
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+    accuracy = np.mean(found.argmax(1) == np.array(rows["label"]))
+    assert curve(trained, "val_accuracy")[-1] == pytest.approx(accuracy)
+
+
+def test_the_manifest_pins_base_model_versions_and_files(trained, tiny_model):
+    manifest = json.loads((trained / "models/train/manifest.json").read_text())
+    assert manifest["base_model"]["name"] == str(tiny_model)
+    assert set(manifest["versions"]) == {"torch", "transformers", "peft"}
+    names = {path.name for path in (trained / "models/train").iterdir()}
+    assert set(manifest["files"]) == names - {"manifest.json"}
+
+
+@pytest.mark.slow
+def test_accumulated_passes_give_the_adapter_of_one_pass(tokenized, trainer, tmp_path):
+    """Without dropout, whose masks differ. float32 sums in another order differ in the seventh
+    digit; Adam divides by their size, so a weight with a gradient near zero may move by more."""
+    common = {"lora__lora_dropout": 0.0}
+    one = copy_of(tokenized, tmp_path / "one", **common)
+    two = copy_of(
+        tokenized,
+        tmp_path / "two",
+        training__per_device_train_batch_size=4,
+        training__gradient_accumulation_steps=2,
+        **common,
+    )
+    for folder in (one, two):
+        code, log = trainer(folder)
+        assert code == 0, log
+    assert_alike(one, two)
+
+
+def assert_alike(one: Path, two: Path) -> None:
+    assert curve(two, "train_loss") == pytest.approx(curve(one, "train_loss"), rel=1e-3)
+    first, second = adapter(one), adapter(two)
+    assert first.keys() == second.keys()
+    for name in first:
+        torch.testing.assert_close(second[name], first[name], atol=2e-3, rtol=0, msg=name)
+
+
+def not_finite_in_step_5():
+    sound, calls = train.label_loss, []
+
+    def loss(outputs, labels, num_items_in_batch=None):
+        calls.append(1)
+        logits = outputs.logits * (float("nan") if len(calls) == 5 else 1)
+        return sound(SimpleNamespace(logits=logits), labels, num_items_in_batch)
+
+    train.label_loss = loss
+
+
+@pytest.mark.slow
+def test_a_loss_that_is_not_finite_stops_the_run_at_that_step(
+    tokenized, trainer, trained, tmp_path
+):
+    folder = copy_of(tokenized, tmp_path / "project")
+    code, log = trainer(folder, prepare=not_finite_in_step_5)
+    assert code == 1
+    assert "error: " in log and "the loss is not a finite number" in log
+    assert "Traceback" not in log
+    assert not (folder / "models/train").exists()
+    kept = sorted(path.name for path in scratch(folder).glob("checkpoint-*"))
+    assert kept == ["checkpoint-2", "checkpoint-4"]
+    assert len(curve(folder, "train_loss")) == 4
+
+    code, log = trainer(folder)  # the cause is gone: it goes on from what was good
+    assert code == 0, log
+    assert "going on from checkpoint-4" in log
+    assert results(folder) == results(trained)
+
+
+def die_before_saving_the_model():
+    train.save_model = lambda *arguments: os._exit(9)
+
+
+DAMAGE = {
+    "truncated optimizer": lambda c: os.truncate(c / "optimizer.pt", 100),
+    "no random state": lambda c: (c / "rng_state.pth").unlink(),
+    "flipped adapter": lambda c: flip(c / "adapter_model.safetensors"),
+    "no manifest": lambda c: (c / "sha256.json").unlink(),
+}
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_checkpoint_is_left_and_the_one_before_is_used(
+    tokenized, trainer, trained, tmp_path, damage
+):
+    folder = copy_of(tokenized, tmp_path / "project")
+    assert trainer(folder, prepare=die_before_saving_the_model)[0] == 9
+    damage(scratch(folder) / "checkpoint-10")
+    code, log = trainer(folder)
+    assert code == 0, log
+    assert "checkpoint-10 is not whole" in log
+    assert "going on from checkpoint-8" in log
+    assert results(folder) == results(trained)
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_change_nothing(tokenized, trainer, trained, tmp_path):
+    """Moments are drawn in seconds of CPU time, from the start to behind the end of a run.
+
+    A checkpoint is saved after every second step of ten, so many of them fall into a save.
+    """
+    draw = random.Random(42)
+    folder = copy_of(tokenized, tmp_path / "project")
+    kills, resumed, finished = 0, 0, 0
+    while kills < 20 or not finished:
+        seconds = draw.uniform(0.05, 2.0) if kills < 20 else 0
+        code, log = trainer(folder, cpu_seconds=seconds)
+        resumed += "going on from" in log
+        if code == -signal.SIGPROF:
+            kills += 1
+            continue
+        assert code == 0, log
+        finished += 1
+        assert results(folder) == results(trained)
+        shutil.rmtree(folder / "models")  # as dvc does before it runs the stage again
+        shutil.rmtree(folder / "metrics/train")
+    assert resumed >= 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: set_params(folder, {"lora.r": 4}),
+        lambda folder: set_params(folder, {"training.seed": 1}),
+        lambda folder: set_params(folder, {"model.dtype": "bfloat16"}),
+        lambda folder: flip(next((folder / "data/tokenize/train").glob("*.arrow"))),
+        lambda folder: flip(next((folder / "data/tokenize/val").glob("*.arrow"))),
+        lambda folder: flip(folder / "data/tokenize/label_map.json"),
+        lambda folder: flip(folder / "stages/train.py"),
+        lambda folder: flip(folder / "stages/lib/batches.py"),
+        lambda folder: flip(folder / "stages/lib/trunk.py"),
+    ],
+)
+def test_no_checkpoint_of_other_parameters_data_or_code_is_found(
+    tokenized, tmp_path, monkeypatch, change
+):
+    folder = copy_of(tokenized, tmp_path / "project")
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    before = train.scratch_folder(sections(folder))
+    assert train.scratch_folder(sections(folder)) == before
+    change(folder)
+    assert train.scratch_folder(sections(folder)) != before
+
+
+def test_checkpoints_of_a_queued_experiment_lie_in_the_original_repository(
+    tokenized, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tokenized)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert train.scratch_folder(sections(tokenized)).parent == tmp_path / ".scratch"
+
+
+def test_a_second_training_at_once_is_refused(tokenized, tmp_path, monkeypatch):
+    folder = copy_of(tokenized, tmp_path / "project")
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    message = rf"a training is already running .*{os.getpid()}"
+    with (
+        only_one(folder / ".scratch/train.lock", "a training"),
+        pytest.raises(UserError, match=message),
+    ):
+        train.main()
+    assert not (folder / "models").exists()
+
+
+@pytest.mark.slow
+def test_a_killed_dvc_takes_the_training_with_it(tokenized, tmp_path):
+    folder = copy_of(tokenized, tmp_path / "project", training__num_train_epochs=100_000)
+    for command in (["git", "init", "-q"], ["git", "add", "-A"], ["git", "commit", "-qm", "x"]):
+        assert run(command, folder).returncode == 0
+    process = subprocess.Popen(
+        ["dvc", "repro", "--single-item", "train"],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if "'loss'" in line:
+            break
+    else:
+        pytest.fail("".join(seen))
+    stage = psutil.Process(int((folder / ".scratch/train.lock").read_text()))
+    process.kill()
+    process.wait()
+    assert psutil.wait_procs([stage], timeout=60)[1] == []
+
+
+DEEPSPEED = {"deepspeed__enabled": True, "lora__lora_dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def plain(tokenized, trainer, tmp_path_factory) -> Path:
+    """Return a project trained by one process without DeepSpeed and without dropout."""
+    folder = copy_of(
+        tokenized, tmp_path_factory.mktemp("plain") / "project", lora__lora_dropout=0.0
+    )
+    code, log = trainer(folder)
+    assert code == 0, log
+    return folder
+
+
+@pytest.mark.slow
+def test_deepspeed_runs_without_a_launcher_and_gives_the_same_model(plain, tokenized, tmp_path):
+    folder = copy_of(tokenized, tmp_path / "project", **DEEPSPEED)
+    done = run_stage("train", folder)
+    assert done.returncode == 0, done.stderr
+    assert_alike(plain, folder)
+
+
+@pytest.mark.slow
+def test_two_ranks_of_zero_2_give_the_model_of_one_plain_process(plain, tokenized, tmp_path):
+    """Same global batch, no dropout (its masks differ from rank to rank). The ranks add gradients
+    in another order than one process, and Adam divides by their size: see `assert_alike`."""
+    folder = copy_of(
+        tokenized, tmp_path / "project", training__per_device_train_batch_size=4, **DEEPSPEED
+    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = run([*torchrun, "--nproc_per_node=2", "-m", "stages.train"], folder)
+    assert done.returncode == 0, done.stderr
+    assert_alike(plain, folder)
