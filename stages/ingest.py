@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from fnmatch import fnmatch
+from functools import lru_cache
 from itertools import chain, compress, islice, product
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -38,6 +39,10 @@ SAMPLE_CHARS = 200_000
 # Below this, starting a second process costs more than it saves.
 PARALLEL_BYTES = 16_000_000
 CHUNK_ROWS = 50_000
+# So many cells of a part are compared with their column's role, and so many different values with
+# those of other files: enough to notice a moved column.
+CHECKED_CELLS = 1_000
+VOCABULARY = 300
 # So few wrong cells are no sign of a moved column.
 MIN_WRONG = 3
 
@@ -186,9 +191,10 @@ class Part(NamedTuple):
 # Headers
 
 
-def header_key(cell: object) -> str:
+@lru_cache(maxsize=10_000)
+def header_key(text: str) -> str:
     """Return what all spellings of a header cell share: no case, no spaces, no full width."""
-    return "".join(unicodedata.normalize("NFKC", files.cell_text(cell)).casefold().split())
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
 def match_header(header: list, columns: dict[str, Column]) -> dict[str, int]:
@@ -196,7 +202,7 @@ def match_header(header: list, columns: dict[str, Column]) -> dict[str, int]:
 
     Where n cells share a name, ``name (2 of n)`` means the second; the bare name then means none.
     """
-    keys = [header_key(cell) for cell in header]
+    keys = [header_key(files.cell_text(cell)) for cell in header]
     total, seen, place = Counter(keys), Counter(), {}
     for position, key in enumerate(keys):
         seen[key] += 1
@@ -273,12 +279,19 @@ def amount_text(cell: object) -> str:
     return text + "E0" if isinstance(cell, float | Decimal) and "." in text else text
 
 
-def _column(rows: list, position: int | None, role: str) -> list[str]:
-    if position is None:
-        return [""] * len(rows)
-    convert = amount_text if role == "amount" else files.cell_text
-    cells = [row[position] if position < len(row) else "" for row in rows]
-    return [cell if type(cell) is str else convert(cell) for cell in cells]
+def _columns(rows: list, layout: Layout, columns: dict[str, Column]) -> dict[str, pa.Array]:
+    """Return the canonical columns of `rows` as strings; what a row or the sheet lacks is empty."""
+    width = max(layout.places.values()) + 1
+    nothing = [""] * width
+    rows = [row if len(row) >= width else [*row, *nothing][:width] for row in rows]
+    by_place = list(zip(*rows, strict=False)) or [()] * width
+    arrays = {}
+    for name, column in columns.items():
+        cells = by_place[layout.places[name]] if name in layout.places else [""] * len(rows)
+        convert = amount_text if column.role == "amount" else files.cell_text
+        texts = [cell if type(cell) is str else convert(cell) for cell in cells]
+        arrays[name] = pa.array(texts, pa.string())
+    return arrays
 
 
 def _encodable(text: str) -> bool:
@@ -315,7 +328,7 @@ def check_content(
     found = {}
     for name, pattern in checks.items():
         if pattern:
-            cells = pc.utf8_trim_whitespace(columns[name])
+            cells = pc.utf8_trim_whitespace(columns[name].slice(0, CHECKED_CELLS))
             cells = cells.filter(pc.not_equal(cells, ""))
             right = pc.match_substring_regex(cells, pattern)
             wrong = cells.filter(pc.invert(right)).slice(0, 1).to_pylist()
@@ -326,7 +339,8 @@ def check_content(
 def vocabulary(column: pa.Array) -> Counter:
     """Return the most frequent values of `column` with their counts."""
     counts = pc.value_counts(pc.utf8_trim_whitespace(column)).to_pylist()
-    return Counter({c["values"]: c["counts"] for c in counts if c["values"]})
+    words = Counter({c["values"]: c["counts"] for c in counts if c["values"]})
+    return Counter(dict(words.most_common(VOCABULARY)))
 
 
 def _origin(file: str, sheet: str, lines: list[int]) -> list[pa.Array]:
@@ -339,9 +353,10 @@ def _origin(file: str, sheet: str, lines: list[int]) -> list[pa.Array]:
 
 
 def _shown(row: list) -> list[str]:
-    return [
-        files.cell_text(cell).encode("utf-8", "backslashreplace").decode("utf-8") for cell in row
-    ]
+    cells = [files.cell_text(cell) for cell in row]
+    if _encodable("".join(cells)):
+        return cells
+    return [cell.encode("utf-8", "backslashreplace").decode("utf-8") for cell in cells]
 
 
 def output_schema(params: IngestParams) -> pa.Schema:
@@ -375,7 +390,7 @@ def find_totals(rows: list, layout: Layout, columns: dict, filled: dict, params)
 
 def _is_header(row: list, layout: Layout) -> bool:
     places = [p for p in layout.places.values() if p < min(len(row), len(layout.header))]
-    return all(header_key(row[p]) == header_key(layout.header[p]) for p in places)
+    return all(header_key(files.cell_text(row[p])) == header_key(layout.header[p]) for p in places)
 
 
 def find_reasons(task: Task, layout: Layout, rows: list[list], lines: list[int]) -> tuple:
@@ -405,10 +420,7 @@ def find_reasons(task: Task, layout: Layout, rows: list[list], lines: list[int])
     if task.kind == "text" and not _encodable(task.content.text):
         mark(where(lambda row: not _encodable("".join(row)), everywhere), "undecodable bytes")
         rows = list(map(_shown, rows))
-    columns = {
-        name: pa.array(_column(rows, layout.places.get(name), column.role), pa.string())
-        for name, column in params.columns.items()
-    }
+    columns = _columns(rows, layout, params.columns)
     filled = {name: _filled(column) for name, column in columns.items()}
     mark(
         where(
@@ -482,7 +494,7 @@ def sort_rows(
     seen.content = check_content(columns, task.params)
     if lines and lines[0] <= layout.header_row + 1:
         seen.vocabulary = {
-            name: vocabulary(column.slice(0, 50_000))
+            name: vocabulary(column)
             for name, column in columns.items()
             if task.params.columns[name].role in COMPARABLE
         }

@@ -113,11 +113,20 @@ def read_rows(label: str, fields: list[str]) -> Rows:
     tasks = [(group, label, fields) for group in range(groups)]
     parts = map_ordered(scan_group, tasks, min(cores(), groups))
     scanned = [part for _, part in tqdm(parts, total=groups, desc="split", mininterval=1)]
-    labels, vendors, empty, same, alike, dates = map(np.concatenate, zip(*scanned, strict=True))
+    columns = [list(column) for column in zip(*scanned, strict=True)]
+    del scanned
+
+    def whole() -> np.ndarray:
+        # Digests are large: each list is freed before the next one is joined.
+        return np.concatenate(columns.pop(0))
+
     rows = Rows()
-    rows.label, rows.same, rows.alike = map(number_groups, (labels, same, alike))
-    rows.vendor = np.where(empty, -1, number_groups(vendors))
-    rows.date = dates
+    rows.label = number_groups(whole())
+    rows.vendor = number_groups(whole())
+    rows.vendor[whole()] = -1
+    rows.same = number_groups(whole())
+    rows.alike = number_groups(whole())
+    rows.date = whole()
     return rows
 
 

@@ -13,7 +13,7 @@ import math
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import date, datetime, time
+from datetime import datetime, time
 from decimal import Decimal
 from fnmatch import fnmatch
 from itertools import chain, islice
@@ -261,29 +261,26 @@ def read_records(block: Block, delimiter: str, quote: str, last: bool) -> Record
 # Workbooks
 
 
-def _cell_text(cell: object) -> str:
-    if isinstance(cell, float):
-        if cell.is_integer():
-            return str(int(cell))
-        return repr(cell) if 1e-4 <= abs(cell) < 1e15 else format(Decimal(repr(cell)), "f")
-    if isinstance(cell, Decimal):
-        return format(cell, "f")
-    if isinstance(cell, bool):
-        return "TRUE" if cell else "FALSE"
-    if isinstance(cell, datetime):
-        return cell.date().isoformat() if cell.time() == time() else cell.isoformat(" ", "seconds")
-    if isinstance(cell, date | time):
-        return cell.isoformat()
-    return str(cell)
-
-
 def cell_text(cell: object) -> str:
     """Return a typed cell as text that means the same: 2401.0 as '2401', None as ''."""
-    if type(cell) is str:
+    kind = type(cell)
+    if kind is str:
         return cell.replace("\0", "") if "\0" in cell else cell
-    if cell is None or (type(cell) is float and not math.isfinite(cell)):
+    if kind is float:
+        if cell.is_integer():
+            return str(int(cell))
+        if 1e-4 <= abs(cell) < 1e15:
+            return repr(cell)
+        return format(Decimal(repr(cell)), "f") if math.isfinite(cell) else ""
+    if cell is None:
         return ""
-    return _cell_text(cell)
+    if kind is bool:
+        return "TRUE" if cell else "FALSE"
+    if kind is Decimal:
+        return format(cell, "f")
+    if kind is datetime:
+        return cell.date().isoformat() if cell.time() == time() else cell.isoformat(" ", "seconds")
+    return str(cell)
 
 
 def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iterator[list]]]:
