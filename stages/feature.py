@@ -60,6 +60,7 @@ class FeatureParams(Section):
     fields: list[str] = Field(min_length=1)
     date_column: str | None
     amount_column: str | None
+    credit_column: str | None
     group_column: str | None
     amount_edges: list[float] = Field(min_length=1)
     max_leak_rate: float = Field(ge=0, le=1)
@@ -71,6 +72,8 @@ class FeatureParams(Section):
             raise ValueError("fields: a field stands there twice")
         if any(a >= b for a, b in zip(self.amount_edges, self.amount_edges[1:], strict=False)):
             raise ValueError("amount_edges: must rise from edge to edge")
+        if self.credit_column and not self.amount_column:
+            raise ValueError("credit_column: needs amount_column, the debit")
         if own := sorted(set(self.fields) & set(OWN)):
             raise ValueError(f"fields: {', '.join(own)} is no field that the model may see")
         return self
@@ -98,15 +101,22 @@ def amount_buckets(amounts: np.ndarray, edges: list[float]) -> pa.Array:
     return pa.array(words).take(pa.array(bucket))
 
 
+def net_amounts(rows: pa.Table, debit: str | None, credit: str | None) -> pa.Array:
+    """Return float64 amounts: the debit, less the credit where the ledger has two columns."""
+    if debit is None:
+        return pa.nulls(len(rows), pa.float64())
+    if credit is None:
+        return rows[debit].combine_chunks()
+    both_empty = pc.and_(pc.is_null(rows[debit]), pc.is_null(rows[credit]))
+    net = pc.subtract(pc.fill_null(rows[debit], 0.0), pc.fill_null(rows[credit], 0.0))
+    return pc.if_else(both_empty, None, net).combine_chunks()
+
+
 def base_rows(rows: pa.Table, first: int, label: str, params: FeatureParams) -> pa.Table:
     """Return the rows of the base table for `rows`, numbered from `first`."""
     count = len(rows)
     nothing = pa.array([""] * count, pa.string())
-    amounts = (
-        rows[params.amount_column].combine_chunks()
-        if params.amount_column
-        else pa.nulls(count, pa.float64())
-    )
+    amounts = net_amounts(rows, params.amount_column, params.credit_column)
     made = {
         "amount_bucket": amount_buckets(
             amounts.fill_null(np.nan).to_numpy(zero_copy_only=False), params.amount_edges
@@ -217,7 +227,11 @@ def check_columns(schema: pa.Schema, params: FeatureParams) -> str:
     ]
     wanted += [
         (key, getattr(params, key), (role,))
-        for key, role in (("date_column", "date"), ("amount_column", "amount"))
+        for key, role in (
+            ("date_column", "date"),
+            ("amount_column", "amount"),
+            ("credit_column", "amount"),
+        )
     ]
     wanted.append(("group_column", params.group_column, ("group", "text", "category")))
     for key, name, allowed in wanted:

@@ -94,7 +94,7 @@ class Reading(Section):
     sheets: list[str] = Field(min_length=1)
     encoding: str = Field(min_length=1)
     delimiter: Literal["auto", "comma", "tab", "semicolon", "pipe"]
-    quote: Literal["auto", "double", "single", "none"]
+    quote: Literal["auto", "double", "single", "none", "backslash"]
     header_row: Literal["auto"] | Annotated[int, Field(ge=0)]
     positions: dict[str, Annotated[int, Field(ge=1)]]
     short_rows: Literal["reject", "fill"]
@@ -379,12 +379,13 @@ def find_totals(rows: list, layout: Layout, columns: dict, filled: dict, params)
     found = ~filled[label] & mute
     for i in np.flatnonzero(~filled[label] & ~mute):
         found[i] = _is_total(rows[i], total)
-    pattern = params.patterns.get(label)
-    if pattern:
-        cells = pc.utf8_trim_whitespace(columns[label])
-        fits = pc.match_substring_regex(cells, rf"^(?:{pattern})$").to_numpy(zero_copy_only=False)
-        for i in np.flatnonzero(filled[label] & ~fits):
-            found[i] = _is_total([columns[label][i].as_py()], total)
+    cells = pc.utf8_trim_whitespace(columns[label])
+    if label in params.patterns:
+        odd = pc.invert(pc.match_substring_regex(cells, rf"^(?:{params.patterns[label]})$"))
+    else:
+        odd = pc.is_in(pc.utf8_lower(cells), pa.array(params.total_words, pa.string()))
+    for i in np.flatnonzero(odd.to_numpy(zero_copy_only=False) & filled[label]):
+        found[i] = _is_total([cells[i].as_py()], total)
     return found
 
 
@@ -512,7 +513,7 @@ def find_files(source: str, patterns: list[str]) -> tuple[list[tuple[Path, str]]
     if not top.is_dir():
         raise UserError(f"ingest.source: {source}: there is no such file or folder")
     read, left = [], []
-    for path in sorted(p for p in top.rglob("*") if p.is_file()):
+    for path in sorted(p for p in top.rglob("*") if not p.is_dir()):
         name = path.relative_to(top).as_posix()
         # Excel's lock files and hidden files are no ledgers.
         if not path.name.startswith((".", "~$")):
@@ -585,7 +586,7 @@ def parquet_tasks(path: Path, file: str, reading: Reading, params: IngestParams)
             layout = find_layout(str(path), [names], reading, params)._replace(header_row=0)
             for batch in table.iter_batches(batch_size=CHUNK_ROWS):
                 batch.validate(full=True)
-                content, size = (first, batch), path.stat().st_size * len(batch) // rows
+                content, size = (first, batch), files.file_size(path) * len(batch) // rows
                 yield Task(path, file, reading, params, "parquet", layout, content, {}, size, True)
                 first += len(batch)
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -604,7 +605,7 @@ def find_tasks(paths: list[tuple[Path, str]], params: IngestParams) -> Iterator[
             case "parquet":
                 yield from parquet_tasks(path, file, reading, params)
             case "workbook":
-                size = path.stat().st_size
+                size = files.file_size(path)
                 yield Task(path, file, reading, params, "workbook", None, None, {}, size, True)
 
 
@@ -765,7 +766,7 @@ def make_report(sheets: list[Sheet], rows_out: int, left: list[str]) -> dict:
 def main() -> None:
     params = load_params(ingest=IngestParams).ingest
     paths, left = find_files(params.source, params.files)
-    size = sum(path.stat().st_size for path, _ in paths)
+    size = sum(files.file_size(path) for path, _ in paths)
     workers = cores() if size > PARALLEL_BYTES else 1
     sheets: dict[tuple[str, str], Sheet] = {}
     rows_out, rows_rejected, examples = 0, 0, defaultdict(list)

@@ -73,6 +73,7 @@ FEATURE = {
     "fields": ["vendor", "memo", "amount_bucket"],
     "date_column": "date",
     "amount_column": "amount",
+    "credit_column": None,
     "group_column": "vendor",
     "amount_edges": [0, 100, 1000],
     "max_leak_rate": 0.2,

@@ -69,6 +69,17 @@ def test_a_ledger_without_vendor_amount_and_date(book):
     assert table["date"].null_count == table["amount"].null_count == 40
 
 
+def test_debits_and_credits(book):
+    book.ingest["columns"]["memo"]["role"] = "amount"
+    book.feature.update(fields=["vendor", "amount_bucket"], credit_column="memo")
+    pairs = [("5", ""), ("", "7.5"), ("10", "2"), ("", "")]
+    book.ingest["required"] = ["date", "account"]
+    table = [["2020-04-16", "v", credit, debit, "0101", "X"] for debit, credit in pairs]
+    run(book, table)
+    amounts = book.rows("feature/base", ["amount", "amount_bucket"])
+    assert amounts == [(5.0, "<100"), (-7.5, "<0"), (8.0, "<100"), (None, "")]
+
+
 @pytest.mark.parametrize("count", [1, 7])
 def test_amount_buckets_against_a_loop(count):
     edges = [-5.0, 0.0, 2.5, 1e6][: max(2, count)]

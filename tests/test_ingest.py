@@ -76,6 +76,12 @@ FRENCH = [HEADER, ["2020-04-16", "Hôtel Müller", "Café crème – 2 €", "95
           ["2020-04-17", "Peña", "Straße", "1234", "2010", "ÉTUDES"]]  # fmt: skip
 
 
+JAPANESE = [HEADER, ["2020-04-16", "東京電力", "タクシー代 会議", "1200", "0101", "旅費交通費"],
+            ["2020-04-17", "コクヨ", "コピー用紙の購入", "3000", "2010", "消耗品費"]]  # fmt: skip
+POLISH = [HEADER, ["2020-04-16", "Łódź", "Zakup materiałów biurowych, książka", "1", "0101", "X"]]
+CAPITALS = [HEADER, ["2020-04-16", "GEBÄUDE", "ÄNDERUNG ANLÄSSLICH", "1", "0101", "STÄNDE"]]
+
+
 @pytest.mark.parametrize(
     ("rows", "written", "guess"),
     [
@@ -87,6 +93,8 @@ FRENCH = [HEADER, ["2020-04-16", "Hôtel Müller", "Café crème – 2 €", "95
         (KOREAN, "cp949", "cp949"),
         (KOREAN, "euc-kr", "cp949"),
         (FRENCH, "cp1252", "cp1252"),
+        (JAPANESE, "cp932", "cp932"),
+        (CAPITALS, "cp1252", "cp1252"),
     ],
 )
 def test_encodings_are_found_and_reported(book, rows, written, guess):
@@ -105,6 +113,15 @@ def test_a_parameter_overrides_the_guess(book):
     book.ingest["reading"][0]["encoding"] = "euc-kr"
     book.run("ingest")
     assert book.cells() == KOREAN[1:]
+
+
+def test_an_encoding_that_cannot_be_told_is_asked_for(book):
+    (book.raw / "a.csv").write_bytes(csv_text(POLISH).encode("cp1250"))
+    with pytest.raises(UserError, match=r"a\.csv: its encoding cannot be told; name it in"):
+        book.run("ingest")
+    book.ingest["reading"][0]["encoding"] = "cp1250"
+    book.run("ingest")
+    assert book.cells() == POLISH[1:]
 
 
 def test_an_encoding_that_does_not_exist_is_refused(book):
@@ -131,6 +148,16 @@ def test_tabs_without_quotes_keep_quote_marks(book):
     report = book.run("ingest")
     assert book.cells() == rows
     assert report["sheets"][0]["quote"] == "none"
+
+
+def test_quotes_escaped_by_a_backslash(book):
+    rows = [["2020-04-16", f"shop {i}", f'a "{i}", b', "1", "0101", "X"] for i in range(5)]
+    lines = [",".join(f'"{cell}"' for cell in HEADER)]
+    lines += [",".join('"' + cell.replace('"', '\\"') + '"' for cell in row) for row in rows]
+    (book.raw / "a.csv").write_text("\n".join(lines))
+    report = book.run("ingest")
+    assert book.cells() == rows
+    assert report["sheets"][0]["quote"] == "backslash"
 
 
 def test_nul_bytes_vanish(book):
@@ -324,6 +351,14 @@ def test_a_total_in_the_account_column_is_no_account(book):
     assert book.rejects() == [(11, "subtotal")]
 
 
+def test_a_total_is_no_account_where_accounts_are_words(book):
+    book.ingest["patterns"] = {}
+    rows = [*many(9, "Totally fine"), ["2020-04-30", "", "", "45", "Total", ""]]
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
+    book.run("ingest")
+    assert book.rejects() == [(11, "subtotal")]
+
+
 def test_lines_that_are_no_rows_are_refused_one_by_one(book):
     rows = [[*row[:2], f"thing, {i}", *row[3:]] for i, row in enumerate(many(20))]
     text = csv_text([HEADER, *rows])
@@ -442,6 +477,12 @@ def test_truncated_gzip_and_parquet_are_named(book):
     write_parquet(book.raw / "a.parquet")
     damage(book.raw / "a.parquet", "truncated")
     with pytest.raises(UserError, match=r"raw/a.parquet: cannot be read, it seems truncated"):
+        book.run("ingest")
+
+
+def test_a_file_that_cannot_be_opened_is_named(book):
+    (book.raw / "a.csv").symlink_to(book.folder / "gone.csv")
+    with pytest.raises(UserError, match=r"raw/a.csv: cannot be read: No such file"):
         book.run("ingest")
 
 

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import math
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,7 +24,8 @@ from typing import NamedTuple
 from stages.lib.params import UserError
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
-QUOTES = {"double": '"', "none": "", "single": "'"}
+# The last: double quotes, and \" for one inside, as databases export.
+QUOTES = {"double": '"', "none": "", "single": "'", "backslash": '\\"'}
 BLOCK_CHARS = 8_000_000
 LONGEST_RECORD_CHARS = 8_000_000
 _BOMS = (
@@ -33,6 +35,8 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+# Signs that no western word has inside: the text is in another encoding than CP1252.
+_NO_WESTERN_WORD = re.compile("[a-zA-Z][¹²³¿¶¡£¥¦±¼¾»‚ƒ„…†‡‰‹›€][a-z]")
 _DAMAGED = (OSError, EOFError, zlib.error)
 
 # A cell may be as long as a block; an unclosed quote is found by other means.
@@ -77,6 +81,14 @@ def file_kind(path: Path) -> str:
     return "text"
 
 
+def file_size(path: Path) -> int:
+    """Return the size of the file at `path` in bytes."""
+    try:
+        return path.stat().st_size
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
 def damaged(path: Path, error: BaseException) -> UserError:
     """Return the one line that says that the file at `path` is not whole."""
     what = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -90,31 +102,38 @@ def _unpacked(file: io.BufferedReader) -> io.BufferedIOBase:
     return gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == b"\x1f\x8b" else file
 
 
-def _legacy_encoding(sample: bytes) -> str | None:
-    """Return the likeliest encoding of lines that hold bytes over 127 and are not UTF-8."""
+def _is_korean(sample: bytes) -> bool:
     try:
         wide = [c for c in sample.decode("cp949") if ord(c) > 127]
-        if sum("가" <= c <= "힣" for c in wide) >= 0.6 * len(wide):
-            return "cp949"
     except UnicodeDecodeError:
-        pass
+        return False
+    # Accented capitals and the letter behind them can look like a rare syllable, which is written
+    # with a second byte below 161.
+    common = sum("가" <= c <= "힣" and c.encode("cp949")[1] > 160 for c in wide)
+    return common >= 0.75 * len(wide)
+
+
+def _legacy_encoding(sample: bytes) -> str | None:
+    """Return the likeliest encoding of lines that hold bytes over 127 and are not UTF-8."""
+    if _is_korean(sample):
+        return "cp949"
     high = [byte > 127 for byte in sample]
     alone = sum(
         now and not before and not after
         for before, now, after in zip([False, *high], high, [*high[1:], False], strict=False)
     )
+    candidates = ["cp932", "gb18030", "big5", "cp1251", "cp1253", "cp949"]
     # Accented letters stand between plain ones; other scripts fill whole words.
     if alone >= 0.5 * sum(high):
         try:
-            sample.decode("cp1252")
-            return "cp1252"
+            if not _NO_WESTERN_WORD.search(sample.decode("cp1252")):
+                return "cp1252"
         except UnicodeDecodeError:
-            return None
+            pass
+        candidates = ["cp1250", "iso8859_2", "cp1254", "cp1257", "cp850"]
     from charset_normalizer import from_bytes
 
-    best = from_bytes(
-        sample, cp_isolation=["cp932", "gb18030", "big5", "cp1251", "cp1253", "cp949"]
-    ).best()
+    best = from_bytes(sample, cp_isolation=candidates).best()
     return best.encoding if best else None
 
 
@@ -222,7 +241,10 @@ def text_blocks(path: Path, encoding: str, chars: int = BLOCK_CHARS) -> Iterator
 def _reader(lines: Iterable[str], delimiter: str, quote: str) -> Iterator[list[str]]:
     if not quote:
         return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
-    return csv.reader(lines, delimiter=delimiter, quotechar=quote, strict=True)
+    escape = "\\" if quote.startswith("\\") else None
+    return csv.reader(
+        lines, delimiter=delimiter, quotechar=quote[-1], escapechar=escape, strict=True
+    )
 
 
 def read_records(block: Block, delimiter: str, quote: str, last: bool) -> Records:
@@ -234,7 +256,7 @@ def read_records(block: Block, delimiter: str, quote: str, last: bool) -> Record
     """
     lines = block.text.split("\n")
     lines = [line + "\n" for line in lines[:-1]] + lines[-1:] * bool(lines[-1])
-    if not quote or quote not in block.text:
+    if not quote or (quote[-1] not in block.text and "\\" not in quote):
         rows = list(_reader(lines, delimiter, ""))
         return Records(rows, list(range(block.line, block.line + len(rows))), [], None)
     rows, starts, broken, start = [], [], [], 0
