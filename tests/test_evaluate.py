@@ -335,7 +335,7 @@ def test_slices_hold_every_row_once(evaluated):
     total = Counter()
     for row in rows:
         total[row["slice"]] += int(row["rows"])
-    assert total == dict.fromkeys(("vendor", "account", "month", "amount", "description"), 150)
+    assert total == dict.fromkeys(("vendor", "account size", "month", "amount", "description"), 150)
     assert [row["value"] for row in rows if row["slice"] == "amount"] == ["<0", "<999", "none"]
     untrained = next(row for row in rows if row["value"] == "never in training")
     assert float(untrained["accuracy"]) == 0

@@ -52,7 +52,7 @@ def slice_values(
 
     values = {
         "vendor": [vendor(name) for name in test["group"].to_pylist()],
-        "account": [size(code) for code in test[LABEL].to_pylist()],
+        "account size": [size(code) for code in test[LABEL].to_pylist()],
         "month": [f"{day:%Y-%m}" if day else "no date" for day in test["date"].to_pylist()],
         "amount": [band or "none" for band in test["amount_bucket"].to_pylist()],
     }
