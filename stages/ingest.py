@@ -6,15 +6,11 @@ came from, then one text column per canonical column with its role as field meta
 ``metrics/ingest/report.json`` (what was found and guessed, file by file). Parameters: ``ingest``.
 """
 
-import re
 import sys
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
 from fnmatch import fnmatch
-from functools import lru_cache
 from itertools import chain, compress, islice, product
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -27,14 +23,15 @@ from pydantic import AfterValidator, Field, model_validator
 from tqdm import tqdm
 
 from stages.lib import files
+from stages.lib.headers import HEADER_SEARCH_ROWS, Layout, find_layout
 from stages.lib.parallel import cores, map_ordered
 from stages.lib.params import Section, UserError, load_params, run_stage
+from stages.lib.rows import NOT_TRANSACTIONS, Rules, encodable, find_reasons, shown
 from stages.lib.tables import table_writer, write_json
 
 OUT = Path("data/ingest")
 REPORT = Path("metrics/ingest/report.json")
 
-HEADER_SEARCH_ROWS = 50
 SAMPLE_CHARS = 200_000
 # Below this, starting a second process costs more than it saves.
 PARALLEL_BYTES = 16_000_000
@@ -48,9 +45,6 @@ MIN_WRONG = 3
 
 # Roles whose values a sheet shares with other sheets, so that a moved column can be noticed.
 COMPARABLE = ("text", "group", "category", "label", "label_name")
-
-# Rows that are no transactions: counted and kept in the rejects, but no sign of bad data.
-NOT_TRANSACTIONS = ("blank row", "subtotal", "repeated header", "above the header")
 
 ORIGIN = [
     pa.field("source_file", pa.dictionary(pa.int32(), pa.string())),
@@ -135,15 +129,6 @@ class IngestParams(Section):
         return next(name for name, column in self.columns.items() if column.role == "label")
 
 
-class Layout(NamedTuple):
-    """Where the columns stand in one sheet (header_row 0: it has none)."""
-
-    header_row: int
-    header: list[str]
-    places: dict[str, int]
-    width: int
-
-
 class Task(NamedTuple):
     """Rows to sort, for one worker. A workbook finds its layouts itself."""
 
@@ -188,131 +173,7 @@ class Part(NamedTuple):
     rest: files.Block | None
 
 
-# Headers
-
-
-@lru_cache(maxsize=10_000)
-def header_key(text: str) -> str:
-    """Return what all spellings of a header cell share: no case, no spaces, no full width."""
-    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-def match_header(header: list, columns: dict[str, Column]) -> dict[str, int]:
-    """Return ``{canonical column: position}`` for the cells of a header row.
-
-    Where n cells share a name, ``name (2 of n)`` means the second; the bare name then means none.
-    """
-    keys = [header_key(files.cell_text(cell)) for cell in header]
-    total, seen, place = Counter(keys), Counter(), {}
-    for position, key in enumerate(keys):
-        seen[key] += 1
-        place[key if total[key] == 1 else f"{key}({seen[key]}of{total[key]})"] = position
-    found = {
-        name: next((place[k] for k in map(header_key, column.names) if k in place), None)
-        for name, column in columns.items()
-    }
-    return {name: position for name, position in found.items() if position is not None}
-
-
-def find_layout(where: str, rows: list, reading: Reading, params: IngestParams) -> Layout:
-    """Return the layout of a sheet from its first rows.
-
-    The header is the first of the rows that name the most canonical columns; it must name every
-    required one, and no cell for two columns.
-
-    Raises
-    ------
-    UserError
-        There is no such row; the message says what is missing and what was found.
-    """
-    candidates = range(min(len(rows), HEADER_SEARCH_ROWS))
-    if reading.header_row == 0:
-        best, places = -1, {}
-    else:
-        if reading.header_row != "auto":
-            candidates = [reading.header_row - 1] if reading.header_row <= len(rows) else []
-        matches = {i: match_header(rows[i], params.columns) for i in candidates}
-        best = max(matches, key=lambda i: (len(matches[i]), -i), default=-1)
-        places = matches.get(best, {})
-    places |= {name: position - 1 for name, position in reading.positions.items()}
-    header = [files.cell_text(cell) for cell in rows[best]] if best >= 0 else []
-    lacking = [name for name in params.required if name not in places]
-    if lacking:
-        cells = " | ".join(" ".join(cell.split()) for cell in header if cell.strip())
-        spelt = ", ".join(f"{n} ({' / '.join(params.columns[n].names[:2])})" for n in lacking)
-        raise UserError(
-            f"{where}: no header found for {spelt}; the likeliest header row is {best + 1}: "
-            f"{cells[:300]!r}. Add its spelling to ingest.columns.*.names, or give header_row and "
-            "positions (or other sheets) for this file in ingest.reading"
-        )
-    twice = [p for p, n in Counter(places.values()).items() if n > 1]
-    if twice:
-        names = " and ".join(n for n, p in places.items() if p == twice[0])
-        raise UserError(f"{where}: column {twice[0] + 1} is taken for both {names}; correct names")
-    beyond = [name for name, place in places.items() if header and place >= len(header)]
-    if beyond:
-        raise UserError(
-            f"{where}: ingest.reading puts {beyond[0]} into column {places[beyond[0]] + 1}, but "
-            f"there are only {len(header)}"
-        )
-    places = {name: places[name] for name in params.columns if name in places}
-    return Layout(best + 1, header, places, len(header))
-
-
 # Rows
-
-
-def _total_pattern(words: list[str]) -> re.Pattern:
-    word = "|".join(re.escape(" ".join(w.casefold().split())) for w in words) or "(?!)"
-    return re.compile(rf"^(?:{word})(?![^\W\d_])|(?<![^\W\d_])(?:{word})[:\s]*$")
-
-
-def _is_total(row: list, total: re.Pattern) -> bool:
-    texts = (unicodedata.normalize("NFKC", files.cell_text(c)).casefold() for c in row)
-    return any(total.search(" ".join(text.split())) for text in texts)
-
-
-def amount_text(cell: object) -> str:
-    """Return an amount cell as text. A typed fraction gets the exponent E0: its decimal sign is
-    the point, also in a ledger whose texts write a comma."""
-    text = files.cell_text(cell)
-    return text + "E0" if isinstance(cell, float | Decimal) and "." in text else text
-
-
-def _columns(rows: list, layout: Layout, columns: dict[str, Column]) -> dict[str, pa.Array]:
-    """Return the canonical columns of `rows` as strings; what a row or the sheet lacks is empty."""
-    width = max(layout.places.values()) + 1
-    nothing = [""] * width
-    rows = [row if len(row) >= width else [*row, *nothing][:width] for row in rows]
-    by_place = list(zip(*rows, strict=False)) or [()] * width
-    arrays = {}
-    for name, column in columns.items():
-        cells = by_place[layout.places[name]] if name in layout.places else [""] * len(rows)
-        convert = amount_text if column.role == "amount" else files.cell_text
-        texts = [cell if type(cell) is str else convert(cell) for cell in cells]
-        arrays[name] = pa.array(texts, pa.string())
-    return arrays
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode("utf-8")
-        return True
-    except UnicodeEncodeError:
-        return False
-
-
-def _filled(column: pa.Array) -> np.ndarray:
-    return pc.not_equal(pc.utf8_trim_whitespace(column), "").to_numpy(zero_copy_only=False)
-
-
-def _fill_down(cells: list[str], skip: np.ndarray) -> list[str]:
-    above, filled = "", []
-    for cell, skipped in zip(cells, skip, strict=True):
-        if not skipped and cell.strip():
-            above = cell
-        filled.append(cell if skipped else cell if cell.strip() else above)
-    return filled
 
 
 def check_content(
@@ -352,13 +213,6 @@ def _origin(file: str, sheet: str, lines: list[int]) -> list[pa.Array]:
     ]
 
 
-def _shown(row: list) -> list[str]:
-    cells = [files.cell_text(cell) for cell in row]
-    if _encodable("".join(cells)):
-        return cells
-    return [cell.encode("utf-8", "backslashreplace").decode("utf-8") for cell in cells]
-
-
 def output_schema(params: IngestParams) -> pa.Schema:
     """Return the schema of the transactions: origin, then the canonical columns with roles."""
     columns = [
@@ -368,85 +222,20 @@ def output_schema(params: IngestParams) -> pa.Schema:
     return pa.schema([*ORIGIN, *columns])
 
 
-def find_totals(rows: list, layout: Layout, columns: dict, filled: dict, params) -> np.ndarray:
-    """Return which rows only sum up others: no label, and nothing but amounts or a total's name.
-
-    With a label, a row is a transaction even where the vendor is called Total.
-    """
-    label, total = params.label, _total_pattern(params.total_words)
-    speaking = [n for n, c in params.columns.items() if c.role in ("id", "date", "text", "group")]
-    mute = ~np.any([filled[name] for name in speaking], axis=0) if speaking else ~filled[label]
-    found = ~filled[label] & mute
-    for i in np.flatnonzero(~filled[label] & ~mute):
-        found[i] = _is_total(rows[i], total)
-    cells = pc.utf8_trim_whitespace(columns[label])
-    if label in params.patterns:
-        odd = pc.invert(pc.match_substring_regex(cells, rf"^(?:{params.patterns[label]})$"))
-    else:
-        odd = pc.is_in(pc.utf8_lower(cells), pa.array(params.total_words, pa.string()))
-    for i in np.flatnonzero(odd.to_numpy(zero_copy_only=False) & filled[label]):
-        found[i] = _is_total([cells[i].as_py()], total)
-    return found
-
-
-def _is_header(row: list, layout: Layout) -> bool:
-    places = [p for p in layout.places.values() if p < min(len(row), len(layout.header))]
-    return all(header_key(files.cell_text(row[p])) == header_key(layout.header[p]) for p in places)
-
-
-def find_reasons(task: Task, layout: Layout, rows: list[list], lines: list[int]) -> tuple:
-    """Return the canonical columns of `rows` and why each row is no transaction ("" if it is).
-
-    Returns
-    -------
-    columns : dict of str to pa.Array
-        One string array a canonical column.
-    reasons : np.ndarray of str
-        The first reason that holds, in the order of this function.
-    """
-    params, count = task.params, len(rows)
-    reasons = np.full(count, "", object)
-
-    def mark(chosen: np.ndarray, reason: str) -> None:
-        reasons[chosen & (reasons == "")] = reason
-
-    def where(test, among: np.ndarray) -> np.ndarray:
-        found = np.zeros(count, bool)
-        for i in np.flatnonzero(among):
-            found[i] = test(rows[i])
-        return found
-
-    everywhere = np.ones(count, bool)
-    mark(np.array(lines, np.int64) < layout.header_row, "above the header")
-    if task.kind == "text" and not _encodable(task.content.text):
-        mark(where(lambda row: not _encodable("".join(row)), everywhere), "undecodable bytes")
-        rows = list(map(_shown, rows))
-    columns = _columns(rows, layout, params.columns)
-    filled = {name: _filled(column) for name, column in columns.items()}
-    mark(
-        where(
-            lambda row: not any(files.cell_text(cell).strip() for cell in row),
-            ~np.any(list(filled.values()), axis=0),
-        ),
-        "blank row",
+def row_rules(task: Task) -> Rules:
+    """Return the rules for the rows of one task."""
+    params, is_text = task.params, task.kind == "text"
+    return Rules(
+        roles={name: column.role for name, column in params.columns.items()},
+        label=params.label,
+        required=params.required,
+        patterns=params.patterns,
+        fill_down=params.fill_down,
+        total_words=params.total_words,
+        fixed_width=is_text,
+        reject_short=task.reading.short_rows == "reject",
+        undecodable=is_text and not encodable(task.content.text),
     )
-    if layout.header_row:
-        spelt = pc.equal(columns[params.label], layout.header[layout.places[params.label]])
-        again = where(lambda row: _is_header(row, layout), spelt.to_numpy(zero_copy_only=False))
-        mark(again, "repeated header")
-    mark(find_totals(rows, layout, columns, filled, params), "subtotal")
-    if task.kind == "text":
-        width = layout.width
-        widths = np.fromiter(map(len, rows), np.int64, count)
-        mark(where(lambda row: any(map(str.strip, row[width:])), widths > width), "too many cells")
-        if task.reading.short_rows == "reject":
-            mark(widths < width, "too few cells")
-    for name in params.fill_down:
-        columns[name] = pa.array(_fill_down(columns[name].to_pylist(), reasons != ""), pa.string())
-        filled[name] = _filled(columns[name])
-    for name in params.required:
-        mark(~filled[name], f"no {name}")
-    return columns, reasons
 
 
 def sort_rows(
@@ -472,15 +261,15 @@ def sort_rows(
     kept = [i for i, line in enumerate(lines) if line != layout.header_row]
     if len(kept) < len(rows):
         rows, lines = [rows[i] for i in kept], [lines[i] for i in kept]
-    columns, reasons = find_reasons(task, layout, rows, lines)
+    columns, reasons = find_reasons(rows, lines, layout, row_rules(task))
     good = reasons == ""
     columns = {name: column.filter(pa.array(good)) for name, column in columns.items()}
     taken = pa.Table.from_arrays(
         [*_origin(task.file, sheet, list(compress(lines, good))), *columns.values()],
         schema=output_schema(task.params),
     )
-    bad = [(lines[i], reasons[i], _shown(rows[i])) for i in np.flatnonzero(~good)]
-    bad = sorted(bad + [(line, "stray quote", _shown([text])) for line, text in broken])
+    bad = [(lines[i], reasons[i], shown(rows[i])) for i in np.flatnonzero(~good)]
+    bad = sorted(bad + [(line, "stray quote", shown([text])) for line, text in broken])
     rejects = pa.Table.from_arrays(
         [
             *_origin(task.file, sheet, [line for line, _, _ in bad]),
@@ -500,6 +289,11 @@ def sort_rows(
             if task.params.columns[name].role in COMPARABLE
         }
     return Part(taken, rejects, seen, rest)
+
+
+def _layout(where: str, rows: list, reading: Reading, params: IngestParams) -> Layout:
+    names = {name: column.names for name, column in params.columns.items()}
+    return find_layout(where, rows, names, params.required, reading.header_row, reading.positions)
 
 
 # Files
@@ -544,7 +338,7 @@ def find_dialect(
         )
         widths = Counter(map(len, rows))
         try:
-            layout = find_layout(where, rows, reading, params)
+            layout = _layout(where, rows, reading, params)
         except UserError as error:
             failures.append((widths.total() and max(widths), error))
             continue
@@ -583,7 +377,7 @@ def parquet_tasks(path: Path, file: str, reading: Reading, params: IngestParams)
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as table:
             names, first, rows = table.schema_arrow.names, 1, table.metadata.num_rows
-            layout = find_layout(str(path), [names], reading, params)._replace(header_row=0)
+            layout = _layout(str(path), [names], reading, params)._replace(header_row=0)
             for batch in table.iter_batches(batch_size=CHUNK_ROWS):
                 batch.validate(full=True)
                 content, size = (first, batch), files.file_size(path) * len(batch) // rows
@@ -614,7 +408,7 @@ def _book_parts(task: Task) -> Iterator[Part]:
         head = list(islice(rows, HEADER_SEARCH_ROWS))
         if not any(files.cell_text(cell).strip() for row in head for cell in row):
             continue
-        layout = find_layout(f"{task.path}, sheet '{name}'", head, task.reading, task.params)
+        layout = _layout(f"{task.path}, sheet '{name}'", head, task.reading, task.params)
         rows, line = chain(head, rows), 1
         while chunk := list(islice(rows, None if task.params.fill_down else CHUNK_ROWS)):
             yield sort_rows(task, name, layout, chunk, list(range(line, line + len(chunk))))

@@ -1,0 +1,110 @@
+"""Find the header of a sheet, and which of its columns is which."""
+
+import unicodedata
+from collections import Counter
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+from stages.lib.files import cell_text
+from stages.lib.params import UserError
+
+HEADER_SEARCH_ROWS = 50
+
+
+class Layout(NamedTuple):
+    """Where the columns stand in one sheet (header_row 0: it has none)."""
+
+    header_row: int
+    header: list[str]
+    places: dict[str, int]
+    width: int
+
+
+@lru_cache(maxsize=10_000)
+def header_key(text: str) -> str:
+    """Return what all spellings of a header cell share: no case, no spaces, no full width."""
+    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def match_header(header: list, names: dict[str, list[str]]) -> dict[str, int]:
+    """Return ``{canonical column: position}`` for the cells of a header row.
+
+    Where n cells share a name, ``name (2 of n)`` means the second; the bare name then means none.
+    """
+    keys = [header_key(cell_text(cell)) for cell in header]
+    total, seen, place = Counter(keys), Counter(), {}
+    for position, key in enumerate(keys):
+        seen[key] += 1
+        place[key if total[key] == 1 else f"{key}({seen[key]}of{total[key]})"] = position
+    found = {
+        name: next((place[key] for key in map(header_key, spellings) if key in place), None)
+        for name, spellings in names.items()
+    }
+    return {name: position for name, position in found.items() if position is not None}
+
+
+def find_layout(
+    where: str,
+    rows: list[list],
+    names: dict[str, list[str]],
+    required: list[str],
+    header_row: Literal["auto"] | int,
+    positions: dict[str, int],
+) -> Layout:
+    """Return the layout of a sheet from its first rows.
+
+    The header is the first of the rows that name the most canonical columns; it must name every
+    required one, and no cell for two columns.
+
+    Parameters
+    ----------
+    where : str
+        The file and sheet, for messages.
+    rows : list of list
+        Cells of the first rows.
+    names : dict of str to list of str
+        The spellings that announce each canonical column.
+    required : list of str
+        Canonical columns that must be found.
+    header_row : "auto" or int
+        The header's row (1-based); 0 for none.
+    positions : dict of str to int
+        Columns given by place (1-based) instead of by name.
+
+    Raises
+    ------
+    UserError
+        There is no such row; the message says what is missing and what was found.
+    """
+    candidates = range(min(len(rows), HEADER_SEARCH_ROWS))
+    if header_row == 0:
+        best, places = -1, {}
+    else:
+        if header_row != "auto":
+            candidates = [header_row - 1] if header_row <= len(rows) else []
+        matches = {i: match_header(rows[i], names) for i in candidates}
+        best = max(matches, key=lambda i: (len(matches[i]), -i), default=-1)
+        places = matches.get(best, {})
+    places |= {name: position - 1 for name, position in positions.items()}
+    header = [cell_text(cell) for cell in rows[best]] if best >= 0 else []
+    lacking = [name for name in required if name not in places]
+    if lacking:
+        cells = " | ".join(" ".join(cell.split()) for cell in header if cell.strip())
+        spelt = ", ".join(f"{n} ({' / '.join(names[n][:2])})" for n in lacking)
+        raise UserError(
+            f"{where}: no header found for {spelt}; the likeliest header row is {best + 1}: "
+            f"{cells[:300]!r}. Add its spelling to ingest.columns.*.names, or give header_row and "
+            "positions (or other sheets) for this file in ingest.reading"
+        )
+    twice = [p for p, n in Counter(places.values()).items() if n > 1]
+    if twice:
+        both = " and ".join(n for n, p in places.items() if p == twice[0])
+        raise UserError(f"{where}: column {twice[0] + 1} is taken for both {both}; correct names")
+    beyond = [name for name, place in places.items() if header and place >= len(header)]
+    if beyond:
+        raise UserError(
+            f"{where}: ingest.reading puts {beyond[0]} into column {places[beyond[0]] + 1}, but "
+            f"there are only {len(header)}"
+        )
+    places = {name: places[name] for name in names if name in places}
+    return Layout(best + 1, header, places, len(header))

@@ -1,0 +1,188 @@
+"""Tell the transactions among the rows of a sheet from all other rows."""
+
+import re
+import unicodedata
+from decimal import Decimal
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.lib.files import cell_text
+from stages.lib.headers import Layout, header_key
+
+# Rows that are no transactions: counted and kept, but no sign of bad data.
+NOT_TRANSACTIONS = ("blank row", "subtotal", "repeated header", "above the header")
+
+
+class Rules(NamedTuple):
+    """What makes a row a transaction.
+
+    `roles` are those of the canonical columns, `patterns` regular expressions for whole cells.
+    `fixed_width`: each row should have as many cells as the header; `reject_short`: one with fewer
+    is refused. `undecodable`: some cells hold bytes that are no text.
+    """
+
+    roles: dict[str, str]
+    label: str
+    required: list[str]
+    patterns: dict[str, str]
+    fill_down: list[str]
+    total_words: list[str]
+    fixed_width: bool
+    reject_short: bool
+    undecodable: bool
+
+
+def _total_pattern(words: list[str]) -> re.Pattern:
+    word = "|".join(re.escape(" ".join(w.casefold().split())) for w in words) or "(?!)"
+    return re.compile(rf"^(?:{word})(?![^\W\d_])|(?<![^\W\d_])(?:{word})[:\s]*$")
+
+
+def _is_total(row: list, total: re.Pattern) -> bool:
+    texts = (unicodedata.normalize("NFKC", cell_text(c)).casefold() for c in row)
+    return any(total.search(" ".join(text.split())) for text in texts)
+
+
+def amount_text(cell: object) -> str:
+    """Return an amount cell as text. A typed fraction gets the exponent E0: its decimal sign is
+    the point, also in a ledger whose texts write a comma."""
+    text = cell_text(cell)
+    return text + "E0" if isinstance(cell, float | Decimal) and "." in text else text
+
+
+def read_columns(rows: list[list], layout: Layout, roles: dict[str, str]) -> dict[str, pa.Array]:
+    """Return the canonical columns of `rows` as strings; what a row or the sheet lacks is empty."""
+    width = max(layout.places.values()) + 1
+    nothing = [""] * width
+    rows = [row if len(row) >= width else [*row, *nothing][:width] for row in rows]
+    by_place = list(zip(*rows, strict=False)) or [()] * width
+    arrays = {}
+    for name, role in roles.items():
+        cells = by_place[layout.places[name]] if name in layout.places else [""] * len(rows)
+        convert = amount_text if role == "amount" else cell_text
+        texts = [cell if type(cell) is str else convert(cell) for cell in cells]
+        arrays[name] = pa.array(texts, pa.string())
+    return arrays
+
+
+def encodable(text: str) -> bool:
+    """Return whether `text` is free of the surrogates that stand for undecodable bytes."""
+    try:
+        text.encode("utf-8")
+        return True
+    except UnicodeEncodeError:
+        return False
+
+
+def is_filled(column: pa.Array) -> np.ndarray:
+    """Return which cells hold more than white space."""
+    return pc.not_equal(pc.utf8_trim_whitespace(column), "").to_numpy(zero_copy_only=False)
+
+
+def _fill_down(cells: list[str], skip: np.ndarray) -> list[str]:
+    above, filled = "", []
+    for cell, skipped in zip(cells, skip, strict=True):
+        if not skipped and cell.strip():
+            above = cell
+        filled.append(cell if skipped else cell if cell.strip() else above)
+    return filled
+
+
+def shown(row: list) -> list[str]:
+    """Return the cells of a row as text that can be written, undecodable bytes as ``\\udcff``."""
+    cells = [cell_text(cell) for cell in row]
+    if encodable("".join(cells)):
+        return cells
+    return [cell.encode("utf-8", "backslashreplace").decode("utf-8") for cell in cells]
+
+
+def find_totals(
+    rows: list[list], columns: dict[str, pa.Array], filled: dict[str, np.ndarray], rules: Rules
+) -> np.ndarray:
+    """Return which rows only sum up others: no label, and nothing but amounts or a total's name.
+
+    With a label, a row is a transaction even where the vendor is called Total.
+    """
+    label, total = rules.label, _total_pattern(rules.total_words)
+    speaking = [n for n, role in rules.roles.items() if role in ("id", "date", "text", "group")]
+    mute = ~np.any([filled[name] for name in speaking], axis=0) if speaking else ~filled[label]
+    found = ~filled[label] & mute
+    for i in np.flatnonzero(~filled[label] & ~mute):
+        found[i] = _is_total(rows[i], total)
+    cells = pc.utf8_trim_whitespace(columns[label])
+    if label in rules.patterns:
+        odd = pc.invert(pc.match_substring_regex(cells, rf"^(?:{rules.patterns[label]})$"))
+    else:
+        odd = pc.is_in(pc.utf8_lower(cells), pa.array(rules.total_words, pa.string()))
+    for i in np.flatnonzero(odd.to_numpy(zero_copy_only=False) & filled[label]):
+        found[i] = _is_total([cells[i].as_py()], total)
+    return found
+
+
+def _is_header(row: list, layout: Layout) -> bool:
+    places = [p for p in layout.places.values() if p < min(len(row), len(layout.header))]
+    return all(header_key(cell_text(row[p])) == header_key(layout.header[p]) for p in places)
+
+
+def find_reasons(
+    rows: list[list], lines: list[int], layout: Layout, rules: Rules
+) -> tuple[dict[str, pa.Array], np.ndarray]:
+    """Return the canonical columns of `rows` and why each row is no transaction ("" if it is).
+
+    Parameters
+    ----------
+    rows, lines : list
+        Rows of cells, and the number of each in its sheet (1-based).
+
+    Returns
+    -------
+    columns : dict of str to pa.Array
+        One string array a canonical column.
+    reasons : np.ndarray of str, shape (rows,)
+        The first reason that holds, in the order of this function.
+    """
+    count = len(rows)
+    reasons = np.full(count, "", object)
+
+    def mark(chosen: np.ndarray, reason: str) -> None:
+        reasons[chosen & (reasons == "")] = reason
+
+    def where(test, among: np.ndarray) -> np.ndarray:
+        found = np.zeros(count, bool)
+        for i in np.flatnonzero(among):
+            found[i] = test(rows[i])
+        return found
+
+    mark(np.array(lines, np.int64) < layout.header_row, "above the header")
+    if rules.undecodable:
+        bad = where(lambda row: not encodable("".join(row)), np.ones(count, bool))
+        mark(bad, "undecodable bytes")
+        rows = list(map(shown, rows))
+    columns = read_columns(rows, layout, rules.roles)
+    filled = {name: is_filled(column) for name, column in columns.items()}
+    mark(
+        where(
+            lambda row: not any(cell_text(cell).strip() for cell in row),
+            ~np.any(list(filled.values()), axis=0),
+        ),
+        "blank row",
+    )
+    if layout.header_row:
+        spelt = pc.equal(columns[rules.label], layout.header[layout.places[rules.label]])
+        again = where(lambda row: _is_header(row, layout), spelt.to_numpy(zero_copy_only=False))
+        mark(again, "repeated header")
+    mark(find_totals(rows, columns, filled, rules), "subtotal")
+    if rules.fixed_width:
+        width = layout.width
+        widths = np.fromiter(map(len, rows), np.int64, count)
+        mark(where(lambda row: any(map(str.strip, row[width:])), widths > width), "too many cells")
+        if rules.reject_short:
+            mark(widths < width, "too few cells")
+    for name in rules.fill_down:
+        columns[name] = pa.array(_fill_down(columns[name].to_pylist(), reasons != ""), pa.string())
+        filled[name] = is_filled(columns[name])
+    for name in rules.required:
+        mark(~filled[name], f"no {name}")
+    return columns, reasons
