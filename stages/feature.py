@@ -52,8 +52,8 @@ REPORT = Path("metrics/feature/report.json")
 ORIGIN = ("source_file", "source_sheet", "source_row")
 # Columns of the base table that are no fields of the ledger.
 OWN = ("row_id", *ORIGIN, "date", "amount", "acct_code")
-# The purity of fields is measured on about so many rows, spread over the ledger.
-PURITY_ROWS = 1_000_000
+# Copies of the account are looked for in about so many rows, spread over the ledger.
+SAMPLED_ROWS = 1_000_000
 
 
 class FeatureParams(Section):
@@ -64,7 +64,7 @@ class FeatureParams(Section):
     group_column: str | None
     amount_edges: list[float] = Field(min_length=1)
     max_leak_rate: float = Field(ge=0, le=1)
-    max_purity: float = Field(ge=0, le=1)
+    max_copy_rate: float = Field(ge=0, le=1)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> "FeatureParams":
@@ -166,9 +166,9 @@ def count_leaks(base: pa.Table, fields: list[str], names: dict[str, str]) -> Cou
 
 
 def purity(values: np.ndarray, labels: np.ndarray) -> float:
-    """Return how often the value of a field alone gives the account: the share of rows whose
-    account is the most frequent one among the *other* rows of the same value, over the rows whose
-    value occurs twice or more (0 if there are none).
+    """Return how often a value alone gives the label: the share of rows whose label is the most
+    frequent one among the *other* rows of the same value, over the rows whose value occurs twice
+    or more (0 if there are none). A field that gives the account and is given by it is its copy.
 
     Parameters
     ----------
@@ -208,11 +208,12 @@ def check_leaks(report: dict[str, dict[str, float]], params: FeatureParams) -> N
                 f"{found['leak_rate']:.1%} of the rows (feature.max_leak_rate is "
                 f"{params.max_leak_rate:.1%}); a model that sees it learns to copy; remove it"
             )
-        if found["purity"] > params.max_purity:
+        if found["copy_rate"] > params.max_copy_rate:
             raise UserError(
-                f"feature.fields: {field} alone gives the account in {found['purity']:.1%} of the "
-                f"rows (feature.max_purity is {params.max_purity:.1%}), as a copy of the account "
-                "would; remove the field, or raise max_purity if it is known before the account"
+                f"feature.fields: {field} and the account give each other in "
+                f"{found['copy_rate']:.1%} of the rows (feature.max_copy_rate is "
+                f"{params.max_copy_rate:.1%}), as the account in other words would; remove it, or "
+                "raise max_copy_rate if the field is known before the account"
             )
 
 
@@ -253,7 +254,7 @@ def main() -> None:
         label = check_columns(file.schema_arrow, params)
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
     firsts = np.cumsum([0, *sizes])
-    every = max(1, round(firsts[-1] / PURITY_ROWS))
+    every = max(1, round(firsts[-1] / SAMPLED_ROWS))
     tasks = [(i, int(firsts[i]), i % every == 0) for i in range(len(sizes))]
     work = partial(make_part, label=label, names=names, params=params)
     leaks, evidence = Counter(), {field: [] for field in params.fields}
@@ -270,7 +271,7 @@ def main() -> None:
             values, codes = (np.concatenate(side) for side in zip(*evidence[field], strict=True))
             fields[field] = {
                 "leak_rate": round(leaks[field] / max(1, int(firsts[-1])), 6),
-                "purity": round(purity(values, codes), 6),
+                "copy_rate": round(min(purity(values, codes), purity(codes, values)), 6),
             }
         check_leaks(fields, params)
     write_json({"rows": int(firsts[-1]), "accounts": len(accounts), "fields": fields}, REPORT)

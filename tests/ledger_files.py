@@ -77,7 +77,7 @@ FEATURE = {
     "group_column": "vendor",
     "amount_edges": [0, 100, 1000],
     "max_leak_rate": 0.2,
-    "max_purity": 1.0,
+    "max_copy_rate": 1.0,
 }
 SPLIT = {
     "label_column": "acct_code",

@@ -111,8 +111,10 @@ def test_a_rare_leak_is_counted_and_allowed(book):
 
 
 def test_a_copy_of_the_account_in_other_words_is_refused(book):
-    book.feature["max_purity"] = 0.95
-    with pytest.raises(UserError, match=r"vendor alone gives the account in 100.0%"):
+    book.feature["max_copy_rate"] = 0.95
+    run(book, rows(vendor="kind {a} {v}"))
+    (book.folder / "data/feature/base.parquet").unlink()
+    with pytest.raises(UserError, match=r"vendor and the account give each other in 100.0% of"):
         run(book, rows(vendor="kind {a}"))
     assert list((book.folder / "data/feature").iterdir()) == []
 
