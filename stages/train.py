@@ -129,6 +129,11 @@ def n_frozen_layers(model: nn.Module, lora: LoraParams) -> int:
     return n_layers - lora.top_layers
 
 
+def linear_module_names(model: nn.Module) -> list[str]:
+    linear = (name for name, part in model.named_modules() if isinstance(part, nn.Linear))
+    return sorted({name.rpartition(".")[2] for name in linear})
+
+
 def apply_peft_adapters(model: nn.Module, lora: LoraParams, base: ModelParams) -> PeftModel:
     """Return `model` with frozen weights and trainable LoRA adapters (Hu et al. 2021).
 
@@ -141,14 +146,15 @@ def apply_peft_adapters(model: nn.Module, lora: LoraParams, base: ModelParams) -
     if n_frozen := n_frozen_layers(model, lora):
         n_layers = len(decoder_layers(model))
         settings["layers_to_transform"] = list(range(n_frozen, n_layers))
+        if lora.target_modules == "all-linear":  # peft takes no layers beside the word itself
+            settings["target_modules"] = linear_module_names(model)
     if lora.train_label_head:
         head = model.get_output_embeddings()
         settings["modules_to_save"] = [name for name, part in model.named_modules() if part is head]
     try:
         return get_peft_model(model, LoraConfig(**settings))
     except ValueError as error:
-        linear = (name for name, part in model.named_modules() if isinstance(part, nn.Linear))
-        names = sorted({name.rpartition(".")[2] for name in linear})
+        names = linear_module_names(model)
         raise UserError(
             f"params.yaml: lora.target_modules: {lora.target_modules} does not fit {base.name} "
             f"({str(error).splitlines()[0][:120]}); its linear modules are {', '.join(names)}"
