@@ -50,10 +50,10 @@ POINTS = [{"coverage": 0.5, "precision": 1.0}, {"coverage": 1.0, "precision": 0.
 
 
 def test_coverage_chart_names_both_curves_and_marks_the_thresholds_that_exist():
-    both = report.coverage_chart(POINTS, POINTS, "look-up", [(0.95, 0.4, 0.96), (0.99, 0.1, 0.98)])
+    both = report.coverage_chart(POINTS, POINTS, [(0.95, 0.4, 0.96), (0.99, 0.1, 0.98)])
     text = svg_text(both)
-    assert all(word in text for word in ("language model", "look-up", "for 95 %", "for 99 %"))
-    assert "threshold" not in svg_text(report.coverage_chart(POINTS, POINTS, "look-up", []))
+    assert all(word in text for word in ("language model", "best baseline", "for 95 %", "for 99 %"))
+    assert "threshold" not in svg_text(report.coverage_chart(POINTS, POINTS, []))
 
 
 def test_charts_are_the_same_bytes_every_time_and_know_no_date():

@@ -78,7 +78,7 @@ def draw(paint) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.getvalue()).decode()
 
 
-def coverage_chart(model: list[dict], baseline: list[dict], baseline_name: str, posts) -> str:
+def coverage_chart(model: list[dict], baseline: list[dict], posts: list[tuple]) -> str:
     """Return the precision-coverage curves, with a mark where each threshold lands on test rows.
 
     `posts` holds (target precision, coverage, precision reached) for the thresholds that exist.
@@ -86,7 +86,7 @@ def coverage_chart(model: list[dict], baseline: list[dict], baseline_name: str, 
 
     def paint(axes):
         for points, name, color in (
-            (baseline, baseline_name, ORANGE),
+            (baseline, "best baseline", ORANGE),
             (model, "language model", BLUE),
         ):
             x, y = ([100 * point[key] for point in points] for key in ("coverage", "precision"))
@@ -131,7 +131,7 @@ def learning_chart(curves: dict[str, list[tuple[float, float]]], label: str) -> 
 
 def charts(content: dict) -> dict[str, str | None]:
     """Return the address of each chart of the page; None: there is nothing to draw."""
-    curves, best = content["curves"], content["best"]
+    curves = content["curves"]
     marks = [
         (post["target"], post["rate"], post["precision"])
         for post in content["posts"]
@@ -141,7 +141,6 @@ def charts(content: dict) -> dict[str, str | None]:
         "coverage": coverage_chart(
             curves["precision_coverage"],
             curves["precision_coverage_baseline"],
-            BASELINES[best],
             marks,
         ),
         "reliability": reliability_chart(curves["reliability"]),
