@@ -393,7 +393,11 @@ class CheckOptimizer(TrainerCallback):
 
 def load_sides(training: TrainingParams) -> dict[str, datasets.Dataset]:
     """Return the training rows and the validation rows that are used during training."""
-    sides = {side: datasets.load_from_disk(str(INPUT / side)) for side in ("train", "val")}
+    # In memory, because a mapped dataset would write its caches beside its files, a DVC output.
+    sides = {
+        side: datasets.load_from_disk(str(INPUT / side), keep_in_memory=True)
+        for side in ("train", "val")
+    }
     sides["val"] = fixed_subset(sides["val"], training.max_eval_rows, training.seed)
     return sides
 
