@@ -258,6 +258,7 @@ def sort_rows(
     rest : files.Block, optional
         Text that belongs to the next part.
     """
+    is_first = bool(lines) and lines[0] <= max(1, layout.header_row)
     kept = [i for i, line in enumerate(lines) if line != layout.header_row]
     if len(kept) < len(rows):
         rows, lines = [rows[i] for i in kept], [lines[i] for i in kept]
@@ -282,7 +283,7 @@ def sort_rows(
     seen.rows_read = len(rows) + len(broken)
     seen.reasons = Counter(reason for _, reason, _ in bad)
     seen.content = check_content(columns, task.params)
-    if lines and lines[0] <= layout.header_row + 1:
+    if is_first:
         seen.vocabulary = {
             name: vocabulary(column)
             for name, column in columns.items()

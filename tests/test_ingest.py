@@ -295,7 +295,8 @@ def test_header_over_other_columns_is_noticed_by_the_other_files(book):
     swapped = [[*row[:1], row[5], row[2], row[3], row[4], row[1]] for row in rows]
     (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
     (book.raw / "b.csv").write_text(csv_text([HEADER, *rows]))
-    (book.raw / "c.csv").write_text(csv_text([HEADER, *swapped]))
+    broken_header = [cell.replace(" ", "\n") for cell in HEADER]
+    (book.raw / "c.csv").write_text(csv_text([broken_header, *swapped]))
     with pytest.raises(UserError, match=r"c\.csv: the column .* should be (vendor|name)"):
         book.run("ingest")
     entry = {**book.ingest["reading"][0], "match": "c.csv", "positions": {"vendor": 6, "name": 2}}
