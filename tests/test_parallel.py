@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from stages.lib.params import UserError
 from stages.lib.parallel import map_ordered
+from stages.lib.params import UserError
 
 
 def square(number: int) -> int:
