@@ -286,6 +286,9 @@ class LabelTrainer(Trainer):
     def __init__(self, *, training: TrainingParams, **kwargs):
         self.training = training
         super().__init__(**kwargs, compute_loss_func=label_loss)
+        # Else the first row of every pass would not count as an item of the loss, as if labels
+        # were a text to be shifted by one: wrong by 1/rows, infinite for a pass of one row.
+        self._loss_shifts_labels = False
 
     def create_optimizer(self, model=None) -> torch.optim.Optimizer:
         if self.optimizer is None:

@@ -357,6 +357,17 @@ def trained(tokenized, trainer, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def plain(tokenized, trainer, tmp_path_factory) -> Path:
+    """Return a project trained by one process without DeepSpeed and without dropout."""
+    folder = copy_of(
+        tokenized, tmp_path_factory.mktemp("plain") / "project", lora__lora_dropout=0.0
+    )
+    code, log = trainer(folder)
+    assert code == 0, log
+    return folder
+
+
 def adapter(folder: Path) -> dict[str, torch.Tensor]:
     return load_file(folder / "models/train/adapter_model.safetensors")
 
@@ -463,6 +474,34 @@ def assert_alike(one: Path, two: Path) -> None:
     assert first.keys() == second.keys()
     for name in first:
         torch.testing.assert_close(second[name], first[name], atol=2e-3, rtol=0, msg=name)
+
+
+@pytest.mark.slow
+def test_the_first_loss_is_that_of_the_base_model_on_the_first_rows(plain, tiny_model):
+    """Against the plain model; `plain` has no dropout, and its learning rate begins at zero."""
+    import datasets
+
+    rows = datasets.load_from_disk(str(plain / "data/tokenize/train"), keep_in_memory=True)
+    label_map = json.loads((plain / "data/tokenize/label_map.json").read_text())
+    tokens = [entry["token_id"] for entry in label_map["accounts"]]
+    seed = sections(plain).training.seed
+    first = train.length_grouped_order(np.array(rows["length"]), 8, seed, 0)[:8].tolist()
+    model = AutoModelForCausalLM.from_pretrained(tiny_model).eval()
+    with torch.inference_mode():
+        logits = [model(torch.tensor([rows[i]["input_ids"]])).logits[0, -1, tokens] for i in first]
+    expected = brute_force_loss(torch.stack(logits), [rows[i]["label"] for i in first]) / 8
+    assert curve(plain, "train_loss")[0] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_last_pass_of_one_row_has_a_loss_like_any_other(tokenized, trainer, tmp_path):
+    folder = copy_of(tokenized, tmp_path / "project", training__per_device_train_batch_size=13)
+    code, log = trainer(folder)
+    assert code == 0, log
+    losses = curve(folder, "train_loss")
+    assert len(losses) == 8
+    assert all(0 < loss < 10 for loss in losses)
+    assert all(np.isfinite(weight).all() for weight in adapter(folder).values())
 
 
 def not_finite_in_step_5():
@@ -627,17 +666,6 @@ def test_a_killed_dvc_takes_the_training_with_it(tokenized, tmp_path):
 
 
 DEEPSPEED = {"deepspeed__enabled": True, "lora__lora_dropout": 0.0}
-
-
-@pytest.fixture(scope="module")
-def plain(tokenized, trainer, tmp_path_factory) -> Path:
-    """Return a project trained by one process without DeepSpeed and without dropout."""
-    folder = copy_of(
-        tokenized, tmp_path_factory.mktemp("plain") / "project", lora__lora_dropout=0.0
-    )
-    code, log = trainer(folder)
-    assert code == 0, log
-    return folder
 
 
 @pytest.mark.slow
