@@ -391,7 +391,8 @@ def parquet_tasks(path: Path, file: str, reading: Reading, params: IngestParams)
 def find_tasks(paths: list[tuple[Path, str]], params: IngestParams) -> Iterator[Task]:
     """Yield what there is to read in all files, in order."""
     for path, file in paths:
-        reading = next((r for r in params.reading if fnmatch(file, r.match)), None)
+        fits = (r for r in params.reading if fnmatch(file.casefold(), r.match.casefold()))
+        reading = next(fits, None)
         if reading is None:
             raise UserError(f"{path}: no entry of ingest.reading matches it; end with match: '*'")
         match files.file_kind(path):
@@ -404,11 +405,17 @@ def find_tasks(paths: list[tuple[Path, str]], params: IngestParams) -> Iterator[
                 yield Task(path, file, reading, params, "workbook", None, None, {}, size, True)
 
 
+def _is_blank(row: list) -> bool:
+    return not any(files.cell_text(cell).strip() for cell in row)
+
+
 def _book_parts(task: Task) -> Iterator[Part]:
     for name, rows in files.workbook_sheets(task.path, task.reading.sheets):
         head = list(islice(rows, HEADER_SEARCH_ROWS))
-        if not any(files.cell_text(cell).strip() for row in head for cell in row):
-            continue
+        if all(map(_is_blank, head)):
+            rows = list(rows)
+            if all(map(_is_blank, rows)):
+                continue
         layout = _layout(f"{task.path}, sheet '{name}'", head, task.reading, task.params)
         rows, line = chain(head, rows), 1
         while chunk := list(islice(rows, None if task.params.fill_down else CHUNK_ROWS)):

@@ -254,6 +254,18 @@ def test_several_sheets_and_empty_ones(book):
                       ("a.xlsx", "Feb", 2), ("a.xlsx", "Feb", 3)]  # fmt: skip
 
 
+def test_rows_far_below_a_blank_top_are_not_overlooked(book):
+    write_xlsx(book.raw / "a.xlsx", {"S": [[""]] * 60 + [HEADER, *ROWS]})
+    with pytest.raises(UserError, match="sheet 'S': no header found"):
+        book.run("ingest")
+    book.ingest["reading"][0].update(
+        header_row=0, positions=dict(zip(book.ingest["columns"], range(1, 7), strict=True))
+    )
+    report = book.run("ingest")
+    assert report["reasons"] == {"blank row": 60}
+    assert book.cells() == [HEADER, *ROWS]
+
+
 def test_a_sheet_without_header_is_refused_until_it_is_left_out(book):
     write_xlsx(book.raw / "a.xlsx", {"Notes": [["how to read this"]], "Data": [HEADER, *ROWS]})
     with pytest.raises(UserError, match="sheet 'Notes': no header found"):
