@@ -121,7 +121,7 @@ def recipe() -> list[str]:
     """Return the words of the command in the README that trains Qwen3-4B."""
     blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.S | re.M)
     (command,) = (block for block in blocks if QWEN in block)
-    return shlex.split(command)
+    return shlex.split(command.replace("\\\n", " "))
 
 
 def overrides() -> list[str]:
