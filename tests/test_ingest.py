@@ -78,6 +78,7 @@ FRENCH = [HEADER, ["2020-04-16", "Hôtel Müller", "Café crème – 2 €", "95
 
 JAPANESE = [HEADER, ["2020-04-16", "東京電力", "タクシー代 会議", "1200", "0101", "旅費交通費"],
             ["2020-04-17", "コクヨ", "コピー用紙の購入", "3000", "2010", "消耗品費"]]  # fmt: skip
+IN_KANJI = [["日付", "取引先", "摘要", "金額", "科目", "名称"], *JAPANESE[1:]]
 POLISH = [HEADER, ["2020-04-16", "Łódź", "Zakup materiałów biurowych, książka", "1", "0101", "X"]]
 CAPITALS = [HEADER, ["2020-04-16", "GEBÄUDE", "ÄNDERUNG ANLÄSSLICH", "1", "0101", "STÄNDE"]]
 
@@ -94,10 +95,13 @@ CAPITALS = [HEADER, ["2020-04-16", "GEBÄUDE", "ÄNDERUNG ANLÄSSLICH", "1", "01
         (KOREAN, "euc-kr", "cp949"),
         (FRENCH, "cp1252", "cp1252"),
         (JAPANESE, "cp932", "cp932"),
+        (IN_KANJI, "euc_jp", "euc_jp"),
         (CAPITALS, "cp1252", "cp1252"),
     ],
 )
 def test_encodings_are_found_and_reported(book, rows, written, guess):
+    for column, name in zip(book.ingest["columns"].values(), IN_KANJI[0], strict=True):
+        column["names"].append(name)
     (book.raw / "a.csv").write_bytes(csv_text(rows).encode(written))
     report = book.run("ingest")
     assert book.cells() == rows[1:]

@@ -37,6 +37,8 @@ _BOMS = (
 )
 # Signs that no western word has inside: the text is in another encoding than CP1252.
 _NO_WESTERN_WORD = re.compile("[a-zA-Z][¹²³¿¶¡£¥¦±¼¾»‚ƒ„…†‡‰‹›€][a-z]")
+# Encodings of two bytes a character, which are hard to tell apart.
+_WIDE = ("cp949", "cp932", "euc_jp", "gb18030", "big5")
 _DAMAGED = (OSError, EOFError, zlib.error)
 
 # A cell may be as long as a block; an unclosed quote is found by other means.
@@ -122,7 +124,7 @@ def _legacy_encoding(sample: bytes) -> str | None:
         now and not before and not after
         for before, now, after in zip([False, *high], high, [*high[1:], False], strict=False)
     )
-    candidates = ["cp932", "gb18030", "big5", "cp1251", "cp1253", "cp949"]
+    candidates = [*_WIDE, "cp1251", "cp1253"]
     # Accented letters stand between plain ones; other scripts fill whole words.
     if alone >= 0.5 * sum(high):
         try:
@@ -137,8 +139,9 @@ def _legacy_encoding(sample: bytes) -> str | None:
     return best.encoding if best else None
 
 
-def find_encoding(path: Path) -> str:
-    """Return the encoding of the text file at `path`, found from all of its bytes.
+def find_encodings(path: Path) -> list[str]:
+    """Return what the encoding of the text file at `path` may be, the likeliest first, found from
+    all of its bytes. Where there is more than one, the header should decide.
 
     A byte-order mark decides; then NUL bytes in every second place (UTF-16); then whether the
     lines with bytes over 127 are UTF-8; then the likeliest of the encodings used before it.
@@ -152,10 +155,10 @@ def find_encoding(path: Path) -> str:
                 if not total:
                     for mark, name in _BOMS:
                         if chunk.startswith(mark):
-                            return name
+                            return [name]
                     odd[0], odd[1] = chunk[::2].count(0), chunk[1::2].count(0)
                     if max(odd.values()) > 0.2 * len(chunk):
-                        return "utf-16-le" if odd[1] > odd[0] else "utf-16-be"
+                        return ["utf-16-le" if odd[1] > odd[0] else "utf-16-be"]
                 total += len(chunk)
                 if clean:
                     try:
@@ -175,15 +178,15 @@ def find_encoding(path: Path) -> str:
     except _DAMAGED as error:
         raise damaged(path, error) from None
     if clean and not decoder.getstate()[0]:
-        return "utf-8"
+        return ["utf-8"]
     if foreign[True] >= foreign[False]:
-        return "utf-8"
+        return ["utf-8"]
     found = _legacy_encoding(sample[: 1 << 18])
     if found is None:
         raise UserError(
             f"{path}: its encoding cannot be told; name it in ingest.reading (encoding: ...)"
         )
-    return found
+    return [found, *(name for name in _WIDE if name != found)]
 
 
 def _is_utf8(line: bytes) -> bool:

@@ -68,7 +68,7 @@ def parse_amount(text: str, decimal: str, currency: re.Pattern, credit: re.Patte
     if not _GROUPED[decimal].fullmatch(text) or not any(map(str.isdigit, text)):
         return None
     digits = re.sub("[,' ]" if decimal == "point" else "[.' ]", "", text).replace(",", ".")
-    return -float(digits) if negative else float(digits)
+    return -float(digits) if negative and float(digits) else float(digits)
 
 
 def _words(words: list[str]) -> str:
