@@ -12,7 +12,7 @@ lot, so a rare account may stand in the test alone; its rows count as wrong, as 
 
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -63,7 +63,7 @@ class VisibleFields(Section):
     fields: list[str]
 
 
-class Rows:
+class Rows(NamedTuple):
     """What the split needs to know of each row, as arrays of shape (rows,).
 
     `label` and `vendor` are codes (vendor -1: none), `same` and `alike` the position of the first
@@ -120,14 +120,9 @@ def read_rows(label: str, fields: list[str]) -> Rows:
         # Digests are large: each list is freed before the next one is joined.
         return np.concatenate(columns.pop(0))
 
-    rows = Rows()
-    rows.label = number_groups(whole())
-    rows.vendor = number_groups(whole())
-    rows.vendor[whole()] = -1
-    rows.same = number_groups(whole())
-    rows.alike = number_groups(whole())
-    rows.date = whole()
-    return rows
+    labels, vendor = number_groups(whole()), number_groups(whole())
+    vendor[whole()] = -1
+    return Rows(labels, vendor, number_groups(whole()), number_groups(whole()), whole())
 
 
 def linked_groups(same: np.ndarray, vendor: np.ndarray) -> np.ndarray:
@@ -180,19 +175,19 @@ def deal_by_lot(
     return dealt[inverse]
 
 
-def deal_by_time(rows: Rows, among: np.ndarray, val: float, test: float) -> np.ndarray:
+def deal_by_time(date: np.ndarray, among: np.ndarray, val: float, test: float) -> np.ndarray:
     """Return the side of each row `among` (others -1): the past trains, the future tests.
 
     All rows of one day stand on one side. The cuts are the days that come nearest to the shares
     from above.
     """
     side = np.full(len(among), -1, np.int8)
-    days, counts = np.unique(rows.date[among], return_counts=True)
+    days, counts = np.unique(date[among], return_counts=True)
     before = (np.cumsum(counts) - counts) / max(1, counts.sum())
     of_day = np.where(
         before >= 1 - test - 1e-9, TEST, np.where(before >= 1 - test - val - 1e-9, VAL, TRAIN)
     )
-    side[among] = of_day[np.searchsorted(days, rows.date[among])]
+    side[among] = of_day[np.searchsorted(days, date[among])]
     return side
 
 
@@ -219,7 +214,7 @@ def split_rows(rows: Rows, params: SplitParams) -> tuple[np.ndarray, np.ndarray]
     aside[rare] = 0
     if params.strategy == "time":
         aside[(aside < 0) & np.isnat(rows.date)] = 1
-        side = deal_by_time(rows, aside < 0, params.val_size, params.test_size)
+        side = deal_by_time(rows.date, aside < 0, params.val_size, params.test_size)
         dealt = np.flatnonzero(side >= 0)
         earliest = np.full(count, len(SIDES), np.int8)
         np.minimum.at(earliest, rows.same[dealt], side[dealt])

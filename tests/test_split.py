@@ -180,9 +180,8 @@ def test_links_run_through_vendors_and_equal_rows():
 
 
 def test_days_are_not_torn():
-    rows = split.Rows()
-    rows.date = np.array(["2020-01-01"] * 5 + ["2020-01-02"] * 3 + ["2020-01-03"] * 2, "M8[D]")
-    side = split.deal_by_time(rows, np.ones(10, bool), 0.3, 0.2)
+    date = np.array(["2020-01-01"] * 5 + ["2020-01-02"] * 3 + ["2020-01-03"] * 2, "M8[D]")
+    side = split.deal_by_time(date, np.ones(10, bool), 0.3, 0.2)
     assert side.tolist() == [split.TRAIN] * 5 + [split.VAL] * 3 + [split.TEST] * 2
 
 
