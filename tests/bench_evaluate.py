@@ -17,27 +17,38 @@ from time import perf_counter
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from datasets import load_from_disk
-from peft import PeftModel
-from transformers import AutoModelForCausalLM
+from torch import nn
 from transformers.utils import logging
 
-from stages.lib.base_model import ModelParams, resolve_base_model
 from stages.lib.params import read_param_files
-from stages.lib.scoring import load_trained_model, score_rows, verify_manifest
+from stages.lib.scoring import load_trained_model, score_rows
 
 MODEL = Path("models/train")
 CHECKED_ROWS = 4
 
 
-def load_generator() -> torch.nn.Module:
+class WholeHead(nn.Module):
+    """The base model's output matrix with the trained rows of the label tokens put into it."""
+
+    def __init__(self, vocabulary: torch.Tensor, head: nn.Module, token_ids: list[int]):
+        super().__init__()
+        self.weight = nn.Parameter(vocabulary.detach().to(head.weight.dtype).clone(), False)
+        self.weight[token_ids] = head.weight.detach()
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        return F.linear(hidden.to(self.weight.dtype), self.weight)
+
+
+def load_generator(token_ids: list[int]) -> nn.Module:
     """Return the trained model with its whole vocabulary, as ``generate()`` needs it."""
-    base = ModelParams(**verify_manifest(MODEL)["base_model"], trust_remote_code=False)
-    model = AutoModelForCausalLM.from_pretrained(
-        resolve_base_model(base), dtype=getattr(torch, base.dtype)
-    )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return PeftModel.from_pretrained(model, MODEL).to(device).eval()
+    model = load_trained_model(MODEL, False).model.get_base_model()
+    vocabulary = model.get_input_embeddings().weight  # SmolLM2 and Qwen3 tie the two matrices
+    head = model.get_output_embeddings()
+    trained = getattr(head, "modules_to_save", {"default": head})["default"]
+    model.set_output_embeddings(WholeHead(vocabulary, trained, token_ids))
+    return model
 
 
 @torch.inference_mode()
@@ -58,6 +69,7 @@ def generate(model, prompts: list[list[int]], batch: int, new_tokens: int) -> No
             min_new_tokens=new_tokens,
             max_new_tokens=new_tokens,
             pad_token_id=0,
+            use_cache=True,
         )
 
 
@@ -78,9 +90,10 @@ def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 500
     batch_tokens = read_param_files(Path())["evaluate"][1]["batch_tokens"]
     prompts = list(load_from_disk("data/tokenize/test")["input_ids"])[:rows]
-    trained, generator = load_trained_model(MODEL, False), load_generator()
+    trained = load_trained_model(MODEL, False)
     label_map = json.loads((MODEL / "label_map.json").read_text(encoding="utf-8"))
     token_ids = [entry["token_id"] for entry in label_map["accounts"]]
+    generator = load_generator(token_ids)
 
     def timed(name, run):
         start = perf_counter()
