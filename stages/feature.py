@@ -39,7 +39,7 @@ from stages.lib.tables import (
     read_group,
     read_table,
     row_digests,
-    table_writer,
+    table_writers,
     write_json,
 )
 from stages.lib.text import clean_text
@@ -259,7 +259,7 @@ def main() -> None:
     work = partial(make_part, label=label, names=names, params=params)
     leaks, evidence = Counter(), {field: [] for field in params.fields}
     empty = base_rows(read_group(IN, 0).slice(0, 0), 0, label, params)
-    with table_writer(OUT, empty.schema) as writer:
+    with table_writers({OUT: empty.schema}) as (writer,):
         parts = map_ordered(work, tasks, min(cores(), len(tasks)))
         for _, part in tqdm(parts, total=len(tasks), desc="feature", mininterval=1):
             writer.write(part.base)

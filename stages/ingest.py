@@ -27,7 +27,7 @@ from stages.lib.headers import HEADER_SEARCH_ROWS, Layout, find_layout
 from stages.lib.parallel import cores, map_ordered
 from stages.lib.params import Section, UserError, load_params, run_stage
 from stages.lib.rows import NOT_TRANSACTIONS, Rules, encodable, find_reasons, shown
-from stages.lib.tables import table_writer, write_json
+from stages.lib.tables import table_writers, write_json
 
 OUT = Path("data/ingest")
 REPORT = Path("metrics/ingest/report.json")
@@ -88,7 +88,7 @@ class Reading(Section):
     sheets: list[str] = Field(min_length=1)
     encoding: str = Field(min_length=1)
     delimiter: Literal["auto", "comma", "tab", "semicolon", "pipe"]
-    quote: Literal["auto", "double", "single", "none", "backslash"]
+    quote: Literal["auto", "double", "single", "none", "backslash", "spaced"]
     header_row: Literal["auto"] | Annotated[int, Field(ge=0)]
     positions: dict[str, Annotated[int, Field(ge=1)]]
     short_rows: Literal["reject", "fill"]
@@ -585,8 +585,9 @@ def main() -> None:
     sheets: dict[tuple[str, str], Sheet] = {}
     rows_out, rows_rejected, examples = 0, 0, defaultdict(list)
     with (
-        table_writer(OUT / "transactions.parquet", output_schema(params)) as transactions,
-        table_writer(OUT / "rejects.parquet", REJECTS) as rejects,
+        table_writers(
+            {OUT / "transactions.parquet": output_schema(params), OUT / "rejects.parquet": REJECTS}
+        ) as (transactions, rejects),
         tqdm(total=size, unit="B", unit_scale=True, desc="ingest", mininterval=1) as bar,
     ):
         for part in read_all(find_tasks(paths, params), workers, bar):

@@ -26,9 +26,8 @@ from stages.lib.tables import (
     open_table,
     read_group,
     row_digests,
-    table_writer,
+    table_writers,
     write_json,
-    write_table,
 )
 from stages.lib.text import amount_marks, clean_text, map_values, parse_amount, parse_date
 
@@ -171,6 +170,7 @@ def output_schema(raw: pa.Schema) -> pa.Schema:
 
 
 REJECTS = [("reason", pa.string()), ("column", pa.string())]
+ACCOUNTS = pa.schema([("acct_code", pa.string()), ("acct_name", pa.string()), ("rows", pa.int64())])
 
 
 def clean_group(task: Task) -> Part:
@@ -273,15 +273,9 @@ def chart_of_accounts(counts: Counter) -> pa.Table:
         max(names[code].items(), key=lambda item: (bool(item[0]), item[1], item[0]))[0]
         for code in codes
     ]
-    return pa.table(
-        {
-            "acct_code": pa.array(codes, pa.string()),
-            "acct_name": pa.array(
-                [name or code for name, code in zip(best, codes, strict=True)], pa.string()
-            ),
-            "rows": pa.array([names[code].total() for code in codes], pa.int64()),
-        }
-    )
+    best = [name or code for name, code in zip(best, codes, strict=True)]
+    rows = [names[code].total() for code in codes]
+    return pa.table([codes, best, rows], schema=ACCOUNTS)
 
 
 def unique_codes(names: Counter) -> dict[str, str]:
@@ -332,10 +326,12 @@ def main() -> None:
 
     reasons, masked, emptied, accounts, rows_out = Counter(), Counter(), Counter(), Counter(), 0
     out, kinds = output_schema(schema), [schema.field(name) for name in ORIGIN]
-    with (
-        table_writer(OUT / "transactions.parquet", out) as transactions,
-        table_writer(OUT / "rejects.parquet", pa.schema([*kinds, *REJECTS])) as rejects,
-    ):
+    schemas = {
+        OUT / "transactions.parquet": out,
+        OUT / "rejects.parquet": pa.schema([*kinds, *REJECTS]),
+        OUT / "accounts.parquet": ACCOUNTS,
+    }
+    with table_writers(schemas) as (transactions, rejects, chart):
         for _, part in map_ordered(clean_group, tasks, workers):
             transactions.write(part.taken)
             rejects.write(part.rejects)
@@ -350,7 +346,7 @@ def main() -> None:
         if rows_in != rows_out + reasons.total():
             raise RuntimeError(f"rows were lost: {rows_in} in, {rows_out} out")
         check_rejects(reasons, rows_in, params.max_reject_fraction)
-    write_table(chart_of_accounts(accounts), OUT / "accounts.parquet")
+        chart.write(chart_of_accounts(accounts))
     write_json(
         {
             "rows_in": rows_in,

@@ -10,7 +10,6 @@ sides. Accounts with fewer than ``min_rows_per_account`` rows are set aside. All
 lot, so a rare account may stand in the test alone; its rows count as wrong, as they would in use.
 """
 
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -27,7 +26,7 @@ from stages.lib.tables import (
     open_table,
     read_group,
     row_digests,
-    table_writer,
+    table_writers,
     write_json,
 )
 
@@ -311,12 +310,9 @@ def write_sides(side: np.ndarray, aside: np.ndarray) -> None:
     with open_table(IN) as file:
         schema, groups = file.schema_arrow, file.num_row_groups
     reasons = pa.array(ASIDE).dictionary_encode()
-    with ExitStack() as stack:
-        writers = [
-            stack.enter_context(table_writer(OUT / f"{name}.parquet", schema)) for name in SIDES
-        ]
-        kinds = [schema.field("row_id"), pa.field("reason", reasons.type)]
-        left = stack.enter_context(table_writer(OUT / "set_aside.parquet", pa.schema(kinds)))
+    kinds = pa.schema([schema.field("row_id"), pa.field("reason", reasons.type)])
+    schemas = {OUT / f"{name}.parquet": schema for name in SIDES}
+    with table_writers({**schemas, OUT / "set_aside.parquet": kinds}) as (*writers, left):
         start = 0
         for group in range(groups):
             table = read_group(IN, group)
@@ -328,7 +324,7 @@ def write_sides(side: np.ndarray, aside: np.ndarray) -> None:
                 pa.array(aside[here][gone].astype(np.int32)), reasons.dictionary
             )
             ids = table["row_id"].filter(pa.array(gone))
-            left.write(pa.table([ids, why], schema=pa.schema(kinds)))
+            left.write(pa.table([ids, why], schema=kinds))
             start += len(table)
 
 

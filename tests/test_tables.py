@@ -32,7 +32,7 @@ def test_a_table_comes_back_with_its_types(tmp_path, table):
 def test_bytes_do_not_depend_on_how_rows_arrive(tmp_path, table, monkeypatch):
     monkeypatch.setattr(tables, "ROWS_PER_GROUP", 64)
     tables.write_table(table, tmp_path / "a")
-    with tables.table_writer(tmp_path / "b", table.schema) as writer:
+    with tables.table_writers({tmp_path / "b": table.schema}) as (writer,):
         for start in range(0, 1000, 37):
             writer.write(table.slice(start, 37))
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
@@ -51,11 +51,28 @@ def test_an_error_leaves_the_old_file(tmp_path, table):
     path = tmp_path / "t"
     tables.write_table(table, path)
     before = path.read_bytes()
-    with pytest.raises(ZeroDivisionError), tables.table_writer(path, table.schema) as writer:
+    with pytest.raises(ZeroDivisionError), tables.table_writers({path: table.schema}) as (writer,):
         writer.write(table)
         raise ZeroDivisionError
     assert path.read_bytes() == before
     assert os.listdir(tmp_path) == ["t"]
+
+
+def test_files_appear_together_or_not_at_all(tmp_path, table):
+    one, two = tmp_path / "one", tmp_path / "two"
+    with tables.table_writers({one: table.schema, two: table.schema}) as (first, second):
+        first.write(table)
+        second.write(table.slice(9))
+        assert not one.exists()
+    assert tables.read_table(two).num_rows == 991
+    before = one.read_bytes()
+    with (
+        pytest.raises(UserError, match=r"one, .*two: cannot be written: no space"),
+        tables.table_writers({one: table.schema, two: table.schema}) as (first, second),
+    ):
+        first.write(table.slice(5))
+        raise OSError("no space")
+    assert one.read_bytes() == before
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, table):

@@ -24,8 +24,9 @@ from typing import NamedTuple
 from stages.lib.params import UserError
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
-# The last: double quotes, and \" for one inside, as databases export.
-QUOTES = {"double": '"', "none": "", "single": "'", "backslash": '\\"'}
+# The last two: double quotes with \" for one inside, as databases export, and double quotes with
+# a space in front.
+QUOTES = {"double": '"', "none": "", "single": "'", "backslash": '\\"', "spaced": ' "'}
 BLOCK_CHARS = 8_000_000
 LONGEST_RECORD_CHARS = 8_000_000
 _BOMS = (
@@ -246,7 +247,12 @@ def _reader(lines: Iterable[str], delimiter: str, quote: str) -> Iterator[list[s
         return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
     escape = "\\" if quote.startswith("\\") else None
     return csv.reader(
-        lines, delimiter=delimiter, quotechar=quote[-1], escapechar=escape, strict=True
+        lines,
+        delimiter=delimiter,
+        quotechar=quote[-1],
+        escapechar=escape,
+        skipinitialspace=quote.startswith(" "),
+        strict=True,
     )
 
 

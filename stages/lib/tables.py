@@ -7,8 +7,8 @@ every read verifies: without them half of all one-bit flips would be read as oth
 
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
@@ -26,29 +26,44 @@ _SEAL = 16
 
 
 @contextmanager
-def replace_file(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it takes the place of `path`.
+def replace_files(paths: Iterable[Path | str]) -> Iterator[list[Path]]:
+    """Yield a temporary path beside each of `paths`; on success all take their places together.
 
     Raises
     ------
     UserError
-        The operating system refuses to write (full disk, no permission); the file that stood
-        at `path` before still stands there.
+        The operating system refuses to write (full disk, no permission); what stood at `paths`
+        before still stands there.
     """
-    path = Path(path)
-    partial = path.with_name(path.name + ".partial")
+    paths = [Path(path) for path in paths]
+    partials = [path.with_name(path.name + ".partial") for path in paths]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        with open(partial, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+        for path in paths:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        yield partials
+        for partial in partials:
+            with open(partial, "rb+") as file:
+                os.fsync(file.fileno())
+        for partial, path in zip(partials, paths, strict=True):
+            os.replace(partial, path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"{path}: cannot be written: {reason}; nothing was left there") from error
+        names = ", ".join(map(str, paths))
+        raise UserError(f"{names}: cannot be written: {reason}; nothing was left there") from error
     finally:
-        with suppress(OSError):
-            partial.unlink()
+        for partial in partials:
+            with suppress(OSError):
+                partial.unlink()
+
+
+@contextmanager
+def replace_file(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it takes the place of `path`.
+
+    Errors as in `replace_files`.
+    """
+    with replace_files([path]) as (partial,):
+        yield partial
 
 
 class _Groups:
@@ -68,20 +83,26 @@ class _Groups:
 
 
 @contextmanager
-def table_writer(path: Path | str, schema: pa.Schema) -> Iterator[_Groups]:
-    """Yield an object whose ``write(table)`` adds rows; the file appears when the block ends well.
+def table_writers(schemas: dict[Path, pa.Schema]) -> Iterator[list[_Groups]]:
+    """Yield an object for each path whose ``write(table)`` adds rows; the files appear together
+    when the block ends well.
 
     The bytes depend on the rows alone, not on how they are cut into tables.
     """
-    with replace_file(path) as partial:
-        with pq.ParquetWriter(
-            partial, schema, compression="zstd", write_page_checksum=True, version="2.6"
-        ) as writer:
-            groups = _Groups(writer)
-            groups.write(schema.empty_table())
-            yield groups
-            groups.flush(ROWS_PER_GROUP)
-        _seal(partial)
+    with replace_files(schemas) as partials:
+        with ExitStack() as stack:
+            writers = []
+            for partial, schema in zip(partials, schemas.values(), strict=True):
+                file = pq.ParquetWriter(
+                    partial, schema, compression="zstd", write_page_checksum=True, version="2.6"
+                )
+                writers.append(_Groups(stack.enter_context(file)))
+                writers[-1].write(schema.empty_table())
+            yield writers
+            for writer in writers:
+                writer.flush(ROWS_PER_GROUP)
+        for partial in partials:
+            _seal(partial)
 
 
 def _footer(file: BinaryIO) -> tuple[int, bytes]:
@@ -109,7 +130,7 @@ def _is_sealed(path: Path) -> bool:
 
 def write_table(table: pa.Table, path: Path | str) -> None:
     """Write `table` to a parquet file at `path`, atomically and with page checksums."""
-    with table_writer(path, table.schema) as writer:
+    with table_writers({Path(path): table.schema}) as (writer,):
         writer.write(table)
 
 
