@@ -167,7 +167,7 @@ def environment(**extra: str) -> dict[str, str]:
 
 def run(command: list[str], folder: Path, **extra: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        command, cwd=folder, env=environment(**extra), text=True, capture_output=True, timeout=300
+        command, cwd=folder, env=environment(**extra), text=True, capture_output=True, timeout=900
     )
 
 
