@@ -52,7 +52,9 @@ class LabelHead(nn.Module):
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
         """Map hidden states (..., hidden) to logits (..., K)."""
-        logits = F.linear(hidden.flatten(0, -2).to(self.weight.dtype), self.weight, self.bias)
+        hidden_rows = hidden.flatten(0, -2).to(self.weight.dtype)
+        with torch.autocast(hidden.device.type, enabled=False):
+            logits = F.linear(hidden_rows, self.weight, self.bias)
         return logits.unflatten(0, hidden.shape[:-1])
 
 
@@ -150,7 +152,8 @@ def load_trained_model(folder: Path | str, trust_remote_code: bool) -> TrainedMo
     base = ModelParams(**manifest["base_model"], trust_remote_code=trust_remote_code)
     token_ids = [entry["token_id"] for entry in label_map["accounts"]]
     model = load_base_model(resolve_base_model(base), base, token_ids)
-    model = PeftModel.from_pretrained(model, folder)
+    # In the base model's number format, as training computed with them.
+    model = PeftModel.from_pretrained(model, folder, autocast_adapter_dtype=False)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     accounts = [entry["acct_code"] for entry in label_map["accounts"]]
     return TrainedModel(model.to(device).eval(), accounts)
