@@ -78,6 +78,7 @@ class DeepSpeedParams(Section):
 class TrainingParams(Section):
     launcher: str = Field(min_length=1)
     learning_rate: float = Field(gt=0, le=1)
+    label_smoothing: float = Field(ge=0, lt=1)
     num_train_epochs: float = Field(gt=0)
     per_device_train_batch_size: int = Field(ge=1)
     per_device_eval_batch_size: int = Field(ge=1)
@@ -221,7 +222,9 @@ def configure_deepspeed(
     }
 
 
-def label_loss(outputs, labels: torch.Tensor, num_items_in_batch=None) -> torch.Tensor:
+def label_loss(
+    outputs, labels: torch.Tensor, num_items_in_batch=None, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """Return the cross-entropy over the accounts at the last position of each prompt.
 
     Parameters
@@ -232,6 +235,9 @@ def label_loss(outputs, labels: torch.Tensor, num_items_in_batch=None) -> torch.
         -1: the account has no training row; such a row has no loss.
     num_items_in_batch : int or Tensor, optional
         Rows of the whole optimizer step; the loss is their mean, over all its parts.
+    label_smoothing : float
+        Share of the target that is spread evenly over all accounts (Szegedy et al. 2016); in
+        training only, so that the validation loss stays the plain one.
 
     Raises
     ------
@@ -239,7 +245,10 @@ def label_loss(outputs, labels: torch.Tensor, num_items_in_batch=None) -> torch.
         The loss is not a finite number: training on would destroy the model.
     """
     logits = outputs.logits[:, 0].float()
-    total = F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum")
+    smoothing = label_smoothing if torch.is_grad_enabled() else 0.0
+    total = F.cross_entropy(
+        logits, labels, ignore_index=-1, reduction="sum", label_smoothing=smoothing
+    )
     if not torch.isfinite(total):
         raise UserError(
             "the loss is not a finite number; try a smaller training.learning_rate, more "
@@ -292,7 +301,8 @@ class LabelTrainer(Trainer):
 
     def __init__(self, *, training: TrainingParams, **kwargs):
         self.training = training
-        super().__init__(**kwargs, compute_loss_func=label_loss)
+        loss = partial(label_loss, label_smoothing=training.label_smoothing)
+        super().__init__(**kwargs, compute_loss_func=loss)
         # Else the first row of every pass would not count as an item of the loss, as if labels
         # were a text to be shifted by one: wrong by 1/rows, infinite for a pass of one row.
         self._loss_shifts_labels = False
@@ -455,7 +465,9 @@ def run_training(
         dataloader_pin_memory=torch.cuda.is_available(),
         ddp_find_unused_parameters=False,
         report_to="none",
-        **training.model_dump(exclude={"launcher", "gradient_checkpointing", "max_eval_rows"}),
+        **training.model_dump(
+            exclude={"launcher", "gradient_checkpointing", "label_smoothing", "max_eval_rows"}
+        ),
     )
     trainer = LabelTrainer(
         training=training,
