@@ -22,7 +22,7 @@ import pyarrow as pa
 from pydantic import Field
 from tqdm import tqdm
 
-from stages.lib.metrics import (
+from stages.lib.evaluation.metrics import (
     RowScores,
     encode_accounts,
     fit_temperature,

@@ -21,8 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
-from stages.lib import metrics
-from stages.lib.findings import (
+from stages.lib.evaluation import metrics
+from stages.lib.evaluation.findings import (
     account_table,
     amounts,
     confusion_table,
@@ -30,9 +30,9 @@ from stages.lib.findings import (
     slice_values,
     suspect_table,
 )
-from stages.lib.metrics import RowScores
+from stages.lib.evaluation.metrics import RowScores
+from stages.lib.evaluation.report import render_report
 from stages.lib.params import Section, UserError, load_params, run_stage
-from stages.lib.report import render_report
 from stages.lib.tables import read_table, replace_file, write_json, write_table
 
 MODEL = Path("models/train")
@@ -88,7 +88,7 @@ def evaluate_model(
     """
     from datasets import load_from_disk
 
-    from stages.lib.scoring import load_trained_model, score_rows
+    from stages.lib.model.scoring import load_trained_model, score_rows
 
     trained = load_trained_model(MODEL, trust_remote_code)
     logits = {}

@@ -32,7 +32,8 @@ import pyarrow.compute as pc
 from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from stages.lib.parallel import cores, map_ordered
+from stages.lib.ledger.parallel import cores, map_ordered
+from stages.lib.ledger.text import clean_text
 from stages.lib.params import Section, UserError, load_params, run_stage
 from stages.lib.tables import (
     open_table,
@@ -42,7 +43,6 @@ from stages.lib.tables import (
     table_writers,
     write_json,
 )
-from stages.lib.text import clean_text
 
 IN = Path("data/preprocess/transactions.parquet")
 ACCOUNTS = Path("data/preprocess/accounts.parquet")

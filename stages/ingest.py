@@ -22,11 +22,11 @@ import pyarrow.parquet as pq
 from pydantic import AfterValidator, Field, model_validator
 from tqdm import tqdm
 
-from stages.lib import files
-from stages.lib.headers import HEADER_SEARCH_ROWS, Layout, find_layout
-from stages.lib.parallel import cores, map_ordered
+from stages.lib.ledger import files
+from stages.lib.ledger.headers import HEADER_SEARCH_ROWS, Layout, find_layout
+from stages.lib.ledger.parallel import cores, map_ordered
+from stages.lib.ledger.rows import NOT_TRANSACTIONS, Rules, encodable, find_reasons, shown
 from stages.lib.params import Section, UserError, load_params, run_stage
-from stages.lib.rows import NOT_TRANSACTIONS, Rules, encodable, find_reasons, shown
 from stages.lib.tables import table_writers, write_json
 
 OUT = Path("data/ingest")

@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 from pydantic import AfterValidator, Field
 from tqdm import tqdm
 
-from stages.lib.parallel import cores, map_ordered
+from stages.lib.ledger.parallel import cores, map_ordered
+from stages.lib.ledger.privacy import MaskKind, mask_personal
+from stages.lib.ledger.text import amount_marks, clean_text, map_values, parse_amount, parse_date
 from stages.lib.params import Section, UserError, load_params, run_stage
-from stages.lib.privacy import MaskKind, mask_personal
 from stages.lib.tables import (
     number_groups,
     open_table,
@@ -29,7 +30,6 @@ from stages.lib.tables import (
     table_writers,
     write_json,
 )
-from stages.lib.text import amount_marks, clean_text, map_values, parse_amount, parse_date
 
 IN = Path("data/ingest/transactions.parquet")
 OUT = Path("data/preprocess")

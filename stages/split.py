@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from pydantic import ConfigDict, Field, model_validator
 from tqdm import tqdm
 
-from stages.lib.parallel import cores, map_ordered
+from stages.lib.ledger.parallel import cores, map_ordered
 from stages.lib.params import Section, UserError, load_params, run_stage
 from stages.lib.tables import (
     number_groups,

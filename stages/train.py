@@ -30,13 +30,13 @@ from pydantic import Field
 from torch import nn
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from stages.lib.base_model import ModelParams, file_sha256, locked, resolve_base_model
-from stages.lib.batches import pad_right
-from stages.lib.checkpoints import newest_sealed_checkpoint, run_key, seal_checkpoint
+from stages.lib.model.base_model import ModelParams, file_sha256, locked, resolve_base_model
+from stages.lib.model.batches import pad_right
+from stages.lib.model.checkpoints import newest_sealed_checkpoint, run_key, seal_checkpoint
+from stages.lib.model.process import only_one, stop_when_dvc_dies
+from stages.lib.model.scoring import LABEL_MAP, MANIFEST, load_base_model
+from stages.lib.model.trunk import decoder_layers, drop_trunk, pad_states, trunk_states
 from stages.lib.params import Section, UserError, load_params, run_stage
-from stages.lib.process import only_one, stop_when_dvc_dies
-from stages.lib.scoring import LABEL_MAP, MANIFEST, load_base_model
-from stages.lib.trunk import decoder_layers, drop_trunk, pad_states, trunk_states
 
 INPUT = Path("data/tokenize")
 OUTPUT = Path("models/train")
@@ -513,8 +513,8 @@ def save_model(model: PeftModel, base: ModelParams, folder: Path) -> None:
 def scratch_folder(params: SimpleNamespace) -> Path:
     """Return the folder for checkpoints of exactly these parameters, data and code."""
     root = Path(os.environ.get("DVC_ROOT", "."))
-    modules = [name for name in sys.modules if name.startswith("stages.lib.")]
-    code = [Path(name.replace(".", "/")).with_suffix(".py") for name in modules]
+    modules = [name.replace(".", "/") for name in sys.modules if name.startswith("stages.lib.")]
+    code = [path for path in (Path(f"{name}.py") for name in modules) if path.is_file()]
     values = {name: section.model_dump() for name, section in vars(params).items()}
     values["versions"] = library_versions()
     files = [*INPUT.rglob("*.arrow"), INPUT / LABEL_MAP, Path("stages/train.py"), *code]

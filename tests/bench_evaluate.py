@@ -22,8 +22,8 @@ from datasets import load_from_disk
 from torch import nn
 from transformers.utils import logging
 
+from stages.lib.model.scoring import load_trained_model, score_rows
 from stages.lib.params import read_param_files
-from stages.lib.scoring import load_trained_model, score_rows
 
 MODEL = Path("models/train")
 CHECKED_ROWS = 4

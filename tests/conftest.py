@@ -111,7 +111,7 @@ def tiny_model(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def tokenizer(tiny_model):
-    from stages.lib.base_model import load_tokenizer
+    from stages.lib.model.base_model import load_tokenizer
 
     return load_tokenizer(tiny_model)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, environment, run
 
-from stages.lib.base_model import (
+from stages.lib.model.base_model import (
     ModelParams,
     cache_folder,
     file_sha256,
@@ -432,7 +432,7 @@ RESOLVE = """
 import sys
 import time
 time.sleep = lambda seconds: None
-from stages.lib.base_model import ModelParams, resolve_base_model
+from stages.lib.model.base_model import ModelParams, resolve_base_model
 from stages.lib.params import run_stage
 name, revision, trust = sys.argv[1:]
 model = ModelParams(name=name, revision=revision, trust_remote_code=trust == "yes", dtype="float32")

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.lib.batches import PADDING_ID, batches_by_length, pad_right
+from stages.lib.model.batches import PADDING_ID, batches_by_length, pad_right
 
 
 def test_rows_are_padded_on_the_right_and_their_last_positions_kept():

@@ -4,7 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from stages.lib.checkpoints import is_sealed, newest_sealed_checkpoint, run_key, seal_checkpoint
+from stages.lib.model.checkpoints import (
+    is_sealed,
+    newest_sealed_checkpoint,
+    run_key,
+    seal_checkpoint,
+)
 
 
 def make(folder: Path, step: int, sealed: bool = True) -> Path:

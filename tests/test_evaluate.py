@@ -15,8 +15,9 @@ from datasets import Dataset
 from html_check import check_page
 
 from stages import evaluate
-from stages.lib import findings, scoring
-from stages.lib.metrics import RowScores
+from stages.lib.evaluation import findings
+from stages.lib.evaluation.metrics import RowScores
+from stages.lib.model import scoring
 from stages.lib.params import UserError
 from stages.lib.tables import write_table
 

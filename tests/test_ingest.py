@@ -13,7 +13,7 @@ import pytest
 from ledger_files import HEADER, ROWS, csv_text, write_ods, write_xlsx
 
 from stages import ingest
-from stages.lib import files
+from stages.lib.ledger import files
 from stages.lib.params import UserError
 
 DATA = Path(__file__).parent / "data"

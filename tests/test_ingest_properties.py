@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ledger_files import HEADER, INGEST, ROWS, csv_text, write_ods, write_xlsx
 
 from stages import ingest
-from stages.lib import files
+from stages.lib.ledger import files
 from stages.lib.params import UserError
 
 PARAMS = ingest.IngestParams.model_validate(INGEST)

@@ -6,7 +6,7 @@ import pytest
 from conftest import ACCOUNTS
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from stages.lib.labels import assign_label_tokens
+from stages.lib.model.labels import assign_label_tokens
 from stages.lib.params import UserError
 
 CODES = list(ACCOUNTS)

@@ -9,7 +9,7 @@ import scipy.special
 import scipy.stats
 import sklearn.metrics as reference
 
-from stages.lib import metrics
+from stages.lib.evaluation import metrics
 from stages.lib.params import UserError
 
 K = 7

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from stages.lib.parallel import map_ordered
+from stages.lib.ledger.parallel import map_ordered
 from stages.lib.params import UserError
 
 

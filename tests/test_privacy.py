@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.lib.privacy import is_birth, is_card, is_iban, mask_personal
+from stages.lib.ledger.privacy import is_birth, is_card, is_iban, mask_personal
 
 ALL = ["email", "card", "resident_number", "bank_account", "phone"]
 

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from stages.lib.base_model import load_tokenizer
-from stages.lib.prompt import encode_prompts
+from stages.lib.model.base_model import load_tokenizer
+from stages.lib.model.prompt import encode_prompts
 
 VOCABULARY = ["|", "Ġ", "a", "b", "ab", "Ġa", "Ġab", "Ġb", "c", "<", ">", "s"]
 
@@ -104,7 +104,7 @@ def test_one_function_makes_every_prompt():
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Attribute) and node.attr.startswith("encode_batch")
     ]
-    assert callers == ["lib/prompt.py"]
+    assert callers == ["lib/model/prompt.py"]
 
 
 def test_load_tokenizer_neither_cuts_nor_pads(tiny_model, tmp_path):

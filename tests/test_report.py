@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.lib import report
+from stages.lib.evaluation import report
 
 NAN = float("nan")
 ROOT = Path(__file__).parents[1]

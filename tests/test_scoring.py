@@ -10,11 +10,10 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from stages.lib.base_model import ModelParams, file_sha256
-from stages.lib.batches import pad_right
-from stages.lib.params import UserError
-from stages.lib.prompt import PROMPT_VERSION
-from stages.lib.scoring import (
+from stages.lib.model.base_model import ModelParams, file_sha256
+from stages.lib.model.batches import pad_right
+from stages.lib.model.prompt import PROMPT_VERSION
+from stages.lib.model.scoring import (
     LABEL_MAP,
     MANIFEST,
     LabelHead,
@@ -23,6 +22,7 @@ from stages.lib.scoring import (
     load_trained_model,
     score_rows,
 )
+from stages.lib.params import UserError
 
 LABELS = [300, 17, 301, 450]
 ACCOUNTS = ["0101", "2010", "4010", "여비"]

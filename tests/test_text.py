@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.lib.text import amount_marks, clean_text, map_values, parse_amount, parse_date
+from stages.lib.ledger.text import amount_marks, clean_text, map_values, parse_amount, parse_date
 
 MARKS = amount_marks(("cad", "usd", "원"), ("cr",))
 

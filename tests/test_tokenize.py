@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from conftest import ACCOUNTS, ROOT, ledger_rows, run, run_stage, set_params
 
-from stages.lib.prompt import PROMPT_VERSION, encode_prompts
+from stages.lib.model.prompt import PROMPT_VERSION, encode_prompts
 from stages.lib.tables import read_table
 from stages.tokenize import build_label_map, tokenize_rows
 

@@ -28,10 +28,10 @@ from torch import nn
 from transformers import AutoModelForCausalLM
 
 from stages import train
+from stages.lib.model.process import only_one
+from stages.lib.model.scoring import load_trained_model, score_rows
 from stages.lib.params import UserError, load_params
 from stages.lib.params import run_stage as exit_as_a_stage
-from stages.lib.process import only_one
-from stages.lib.scoring import load_trained_model, score_rows
 
 # The loss ---------------------------------------------------------------------------------------
 
@@ -602,8 +602,8 @@ def test_twenty_kills_at_random_moments_change_nothing(tokenized, trainer, train
         lambda folder: flip(next((folder / "data/tokenize/val").glob("*.arrow"))),
         lambda folder: flip(folder / "data/tokenize/label_map.json"),
         lambda folder: flip(folder / "stages/train.py"),
-        lambda folder: flip(folder / "stages/lib/batches.py"),
-        lambda folder: flip(folder / "stages/lib/trunk.py"),
+        lambda folder: flip(folder / "stages/lib/model/batches.py"),
+        lambda folder: flip(folder / "stages/lib/model/trunk.py"),
     ],
 )
 def test_no_checkpoint_of_other_parameters_data_or_code_is_found(

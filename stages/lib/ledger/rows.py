@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.lib.files import cell_text
-from stages.lib.headers import Layout, header_key
+from stages.lib.ledger.files import cell_text
+from stages.lib.ledger.headers import Layout, header_key
 
 # Rows that are no transactions: counted and kept, but no sign of bad data.
 NOT_TRANSACTIONS = ("blank row", "subtotal", "repeated header", "above the header")

@@ -8,8 +8,8 @@ from collections import Counter, defaultdict
 import numpy as np
 import pyarrow as pa
 
-from stages.lib import metrics
-from stages.lib.metrics import RowScores
+from stages.lib.evaluation import metrics
+from stages.lib.evaluation.metrics import RowScores
 from stages.lib.params import UserError
 
 LABEL = "acct_code"

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from stages.lib.batches import batches_by_length, pad_right
+from stages.lib.model.batches import batches_by_length, pad_right
 from stages.lib.params import UserError
 
 _BATCH_TOKENS = 2048

@@ -5,7 +5,7 @@ from collections import Counter
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
-from stages.lib.files import cell_text
+from stages.lib.ledger.files import cell_text
 from stages.lib.params import UserError
 
 HEADER_SEARCH_ROWS = 50
