@@ -352,7 +352,6 @@ class LiveMetrics(TrainerCallback):
         "loss": "train_loss",
         "eval_loss": "val_loss",
         "eval_accuracy": "val_accuracy",
-        "learning_rate": "learning_rate",
     }
 
     def on_train_begin(self, args, state, control, **kwargs):
