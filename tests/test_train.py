@@ -288,6 +288,9 @@ def test_validation_counts_rows_of_unseen_accounts_as_wrong():
     assert found == {"accuracy": 0.5}
 
 
+PLAIN = {"lora__lora_dropout": 0.0, "training__label_smoothing": 0.0}
+
+
 # Whole trainings --------------------------------------------------------------------------------
 
 
@@ -359,10 +362,8 @@ def trained(tokenized, trainer, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def plain(tokenized, trainer, tmp_path_factory) -> Path:
-    """Return a project trained by one process without DeepSpeed and without dropout."""
-    folder = copy_of(
-        tokenized, tmp_path_factory.mktemp("plain") / "project", lora__lora_dropout=0.0
-    )
+    """Return a project trained by one process, without DeepSpeed, dropout or smoothing."""
+    folder = copy_of(tokenized, tmp_path_factory.mktemp("plain") / "project", **PLAIN)
     code, log = trainer(folder)
     assert code == 0, log
     return folder
@@ -424,7 +425,8 @@ def test_the_saved_model_is_the_trained_one(trained, tiny_model, tokenized):
             b = saved[name.replace("lora_A", "lora_B")]
             modules[module].weight.data += config["lora_alpha"] / config["r"] * (b @ tensor)
             used.add(module)
-    assert used == {f"model.layers.1.self_attn.{p}_proj" for p in "qkvo"}
+    attention = {f"model.layers.1.self_attn.{p}_proj" for p in "qkvo"}
+    assert used == attention | {f"model.layers.1.mlp.{p}_proj" for p in ("gate", "up", "down")}
 
     rows = datasets.load_from_disk(str(tokenized / "data/tokenize/val"))
     with torch.inference_mode():
@@ -507,10 +509,10 @@ def test_a_last_pass_of_one_row_has_a_loss_like_any_other(tokenized, trainer, tm
 def not_finite_in_step_5():
     sound, calls = train.label_loss, []
 
-    def loss(outputs, labels, num_items_in_batch=None):
+    def loss(outputs, labels, num_items_in_batch=None, **settings):
         calls.append(1)
         logits = outputs.logits * (float("nan") if len(calls) == 5 else 1)
-        return sound(SimpleNamespace(logits=logits), labels, num_items_in_batch)
+        return sound(SimpleNamespace(logits=logits), labels, num_items_in_batch, **settings)
 
     train.label_loss = loss
 
@@ -578,7 +580,7 @@ def test_twenty_kills_at_random_moments_change_nothing(tokenized, trainer, train
     folder = copy_of(tokenized, tmp_path / "project")
     kills, resumed, finished = 0, 0, 0
     while kills < 20 or not finished:
-        seconds = draw.uniform(0.05, 2.0) if kills < 20 else 0
+        seconds = draw.uniform(0.05, 6.0) if kills < 20 else 0
         code, log = trainer(folder, cpu_seconds=seconds)
         resumed += "going on from" in log
         if code == -signal.SIGPROF:
@@ -665,7 +667,7 @@ def test_a_killed_dvc_takes_the_training_with_it(tokenized, tmp_path):
     assert psutil.wait_procs([stage], timeout=60)[1] == []
 
 
-DEEPSPEED = {"deepspeed__enabled": True, "lora__lora_dropout": 0.0}
+DEEPSPEED = {"deepspeed__enabled": True, **PLAIN}
 
 
 @pytest.mark.slow
