@@ -311,7 +311,7 @@ def _child(folder: Path, log: Path, cpu_seconds: float, prepare: Callable | None
 def trainer():
     """Yield a function that trains in a folder and returns exit code and output."""
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["stages.train", "dvclive", "test_train"])
+    server.set_forkserver_preload(["stages.train", "dvclive", "deepspeed", "test_train"])
     before = {name: os.environ.get(name) for name in ("PYTHONPATH", "OMP_NUM_THREADS")}
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -580,7 +580,7 @@ def test_twenty_kills_at_random_moments_change_nothing(tokenized, trainer, train
     folder = copy_of(tokenized, tmp_path / "project")
     kills, resumed, finished = 0, 0, 0
     while kills < 20 or not finished:
-        seconds = draw.uniform(0.05, 6.0) if kills < 20 else 0
+        seconds = draw.uniform(0.05, 3.0) if kills < 20 else 0
         code, log = trainer(folder, cpu_seconds=seconds)
         resumed += "going on from" in log
         if code == -signal.SIGPROF:
