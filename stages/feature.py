@@ -21,8 +21,8 @@ A field that is also one of the last columns (amount_bucket, group) stands in th
 """
 
 import re
-from collections import Counter
-from functools import partial
+from collections import Counter, defaultdict
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -79,12 +79,6 @@ class FeatureParams(Section):
         return self
 
 
-class Part(NamedTuple):
-    base: pa.Table
-    leaks: Counter
-    evidence: dict[str, tuple[np.ndarray, np.ndarray]]
-
-
 def amount_buckets(amounts: np.ndarray, edges: list[float]) -> pa.Array:
     """Return a word for each amount: "<50" is below 50 and not below the edge before it.
 
@@ -139,30 +133,104 @@ def base_rows(rows: pa.Table, first: int, label: str, params: FeatureParams) -> 
     return pa.table(fields).combine_chunks()
 
 
-def tells(value: str, secret: str) -> bool:
-    """Return whether `secret` stands in `value` as a word or phrase of its own."""
-    if not secret or secret not in value:
-        return False
-    return re.search(rf"(?<![^\W_]){re.escape(secret)}(?![^\W_])", value) is not None
+# Korean puts these behind a word without a space: "복리후생비로" names the account too.
+_PARTICLE = "(?:은|는|이|가|을|를|의|에|로|으로|와|과|도|만)?"
+_DIGITS = re.compile(r"\d+")
 
 
-def count_leaks(base: pa.Table, fields: list[str], names: dict[str, str]) -> Counter:
-    """Return for each field in how many rows it holds the row's account code or account name.
+@cache
+def _alone(word: str) -> re.Pattern:
+    particle = _PARTICLE if "가" <= word[-1] <= "힣" else ""
+    return re.compile(rf"(?<![^\W_]){re.escape(word)}{particle}(?![^\W_])")
+
+
+def tells(value: str, word: str) -> bool:
+    """Return whether `word` stands in `value` as a word or phrase of its own."""
+    return bool(word) and word in value and _alone(word).search(value) is not None
+
+
+class Secrets(NamedTuple):
+    """What may give an account away, in lower case: its names and codes by account, and the
+    accounts by those codes that are digits alone."""
+
+    words: dict[str, list[str]]
+    numbers: dict[str, set[str]]
+
+
+def account_secrets(accounts: list[dict]) -> Secrets:
+    """Return what may give each account away, from the rows of the chart of accounts."""
+    secrets = Secrets({}, defaultdict(set))
+    for row in accounts:
+        code = row["acct_code"]
+        forms = {clean_text(f, "fold") for f in (code, row["acct_name"], *row["also_written"])}
+        secrets.words[code] = sorted(form for form in forms if not form.isdigit())
+        for form in forms:
+            if form.isdigit():
+                secrets.numbers[form].add(code)
+    return secrets
+
+
+def numbered_accounts(value: str, numbers: dict[str, set[str]], lengths: list[int]) -> set[str]:
+    """Return the accounts whose code of digits stands anywhere in the digits of `value`."""
+    found = set()
+    for match in _DIGITS.finditer(value):
+        digits = match[0]
+        for length in lengths:
+            for start in range(len(digits) - length + 1):
+                found |= numbers.get(digits[start : start + length], set())
+    return found
+
+
+class Leaks(NamedTuple):
+    """How many rows hold an account: `told` by field, where a name or a code with letters of the
+    row's own account stands; `own` and `other` by field and account, where the digits of a code
+    stand in rows of that account and of all others."""
+
+    told: Counter
+    own: Counter
+    other: Counter
+
+
+def count_leaks(base: pa.Table, fields: list[str], secrets: Secrets) -> Leaks:
+    """Count the rows whose fields hold an account."""
+    leaks = Leaks(Counter(), Counter(), Counter())
+    lengths = sorted(set(map(len, secrets.numbers)))
+    for field in fields:
+        pairs = base.group_by([field, "acct_code"]).aggregate([([], "count_all")])
+        pairs = pairs.sort_by(field)
+        columns = (pairs[name].to_pylist() for name in pairs.column_names)
+        before, held = None, set()
+        for value, code, rows in zip(*columns, strict=True):
+            if value != before:
+                before, folded = value, value.casefold()
+                held = numbered_accounts(folded, secrets.numbers, lengths)
+            told = any(tells(folded, word) for word in secrets.words[code])
+            leaks.told[field] += rows * told
+            for account in held:
+                if account != code:
+                    leaks.other[field, account] += rows
+                elif not told:
+                    leaks.own[field, account] += rows
+    return leaks
+
+
+def leak_rate(leaks: Leaks, field: str, rows: dict[str, int]) -> float:
+    """Return the share of rows in which `field` gives the account away.
+
+    The digits of a code also stand by chance in dates, amounts and document numbers. They count as
+    far as they stand in the rows of their account more often than in those of all others.
 
     Parameters
     ----------
-    names : dict of str to str
-        The name of each account, in the form that the fields have.
+    rows : dict of str to int
+        The number of rows of each account.
     """
-    leaks = Counter()
-    for field in fields:
-        pairs = base.group_by([field, "acct_code"]).aggregate([([], "count_all")])
-        for value, code, rows in zip(
-            *(pairs[name].to_pylist() for name in pairs.column_names), strict=True
-        ):
-            if tells(value, code.casefold()) or tells(value, names.get(code, "")):
-                leaks[field] += rows
-    return leaks
+    total = sum(rows.values())
+    found = float(leaks.told[field])
+    for account, count in rows.items():
+        by_chance = leaks.other[field, account] / max(1, total - count) * count
+        found += max(0.0, leaks.own[field, account] - by_chance)
+    return found / max(1, total)
 
 
 def purity(values: np.ndarray, labels: np.ndarray) -> float:
@@ -188,7 +256,15 @@ def purity(values: np.ndarray, labels: np.ndarray) -> float:
     return float(right / max(1, total[total >= 2].sum()))
 
 
-def make_part(task: tuple[int, int, bool], label: str, names: dict, params: FeatureParams) -> Part:
+class Part(NamedTuple):
+    base: pa.Table
+    leaks: Leaks
+    evidence: dict[str, tuple[np.ndarray, np.ndarray]]
+
+
+def make_part(
+    task: tuple[int, int, bool], label: str, secrets: Secrets, params: FeatureParams
+) -> Part:
     """Return the base rows of one row group, and what they say about leaks."""
     group, first, sampled = task
     base = base_rows(read_group(IN, group), first, label, params)
@@ -196,7 +272,7 @@ def make_part(task: tuple[int, int, bool], label: str, names: dict, params: Feat
     if sampled:
         codes = row_digests(base, ["acct_code"])[:, 0]
         evidence = {f: (row_digests(base, [f])[:, 0], codes) for f in params.fields}
-    return Part(base, count_leaks(base, params.fields, names), evidence)
+    return Part(base, count_leaks(base, params.fields, secrets), evidence)
 
 
 def check_leaks(report: dict[str, dict[str, float]], params: FeatureParams) -> None:
@@ -249,28 +325,34 @@ def check_columns(schema: pa.Schema, params: FeatureParams) -> str:
 def main() -> None:
     params = load_params(feature=FeatureParams).feature
     accounts = read_table(ACCOUNTS).to_pylist()
-    names = {row["acct_code"]: clean_text(row["acct_name"], "fold") for row in accounts}
+    secrets = account_secrets(accounts)
+    rows_of = {row["acct_code"]: row["rows"] for row in accounts}
     with open_table(IN) as file:
         label = check_columns(file.schema_arrow, params)
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
     firsts = np.cumsum([0, *sizes])
     every = max(1, round(firsts[-1] / SAMPLED_ROWS))
     tasks = [(i, int(firsts[i]), i % every == 0) for i in range(len(sizes))]
-    work = partial(make_part, label=label, names=names, params=params)
-    leaks, evidence = Counter(), {field: [] for field in params.fields}
+    work = partial(make_part, label=label, secrets=secrets, params=params)
+    leaks = Leaks(Counter(), Counter(), Counter())
+    evidence, rows_out = {field: [] for field in params.fields}, 0
     empty = base_rows(read_group(IN, 0).slice(0, 0), 0, label, params)
     with table_writers({OUT: empty.schema}) as (writer,):
         parts = map_ordered(work, tasks, min(cores(), len(tasks)))
         for _, part in tqdm(parts, total=len(tasks), desc="feature", mininterval=1):
             writer.write(part.base)
-            leaks.update(part.leaks)
+            rows_out += len(part.base)
+            for counted, more in zip(leaks, part.leaks, strict=True):
+                counted.update(more)
             for field, seen in part.evidence.items():
                 evidence[field].append(seen)
+        if rows_out != firsts[-1] or rows_out != sum(rows_of.values()):
+            raise RuntimeError(f"rows were lost: {firsts[-1]} in, {rows_out} out")
         fields = {}
         for field in params.fields:
             values, codes = (np.concatenate(side) for side in zip(*evidence[field], strict=True))
             fields[field] = {
-                "leak_rate": round(leaks[field] / max(1, int(firsts[-1])), 6),
+                "leak_rate": round(leak_rate(leaks, field, rows_of), 6),
                 "copy_rate": round(min(purity(values, codes), purity(codes, values)), 6),
             }
         check_leaks(fields, params)

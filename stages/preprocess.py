@@ -15,7 +15,7 @@ from typing import Annotated, Literal, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from tqdm import tqdm
 
 from stages.lib.ledger.parallel import cores, map_ordered
@@ -50,6 +50,12 @@ def _pattern(text: str) -> str:
 Pattern = Annotated[str, AfterValidator(_pattern)]
 
 
+def padded(code: str, width: int) -> str:
+    """Return `code` in one form: NFKC, no spaces around, digits filled with zeros to `width`."""
+    code = clean_text(code, "keep")
+    return code.zfill(width) if code.isdigit() else code
+
+
 class Labels(Section):
     pattern: Pattern = Field(min_length=1)
     pad_to: int = Field(ge=0, le=32)
@@ -57,6 +63,30 @@ class Labels(Section):
     masked_rule: Literal["reject", "from_name"]
     merge: dict[str, str]
     retire: list[str]
+
+    @model_validator(mode="after")
+    def _in_one_form(self) -> "Labels":
+        """Write all codes as the ledger's will be written, and follow chains of `merge`."""
+        steps, ends = {}, {}
+        for old, new in self.merge.items():
+            old, new = padded(old, self.pad_to), padded(new, self.pad_to)
+            if steps.setdefault(old, new) != new:
+                raise ValueError(f"merge: {old} stands there twice, with two new codes")
+        retire = [padded(code, self.pad_to) for code in self.retire]
+        for old in steps:
+            path = [old]
+            while path[-1] in steps:
+                path.append(steps[path[-1]])
+                if path[-1] in path[:-1]:
+                    raise ValueError(f"merge: {' becomes '.join(path)}, which has no end")
+            if closed := [code for code in path if code in retire]:
+                raise ValueError(
+                    f"merge: {' becomes '.join(path)}, and retire closes {closed[0]}; keep one"
+                )
+            if not re.fullmatch(self.pattern, path[-1]):
+                raise ValueError(f"merge: {path[-1]} does not fit labels.pattern")
+            ends[old] = path[-1]
+        return self.model_copy(update={"merge": ends, "retire": retire})
 
 
 class PreprocessParams(Section):
@@ -96,8 +126,7 @@ def find_codes(column: pa.Array, labels: Labels) -> pa.Array:
     """Return account codes in one form: NFKC, no spaces around, padded with zeros, merged."""
 
     def code(text: str) -> str:
-        text = clean_text(text, "keep")
-        text = text.zfill(labels.pad_to) if text.isdigit() else text
+        text = padded(text, labels.pad_to)
         return labels.merge.get(text, text)
 
     return map_values(column, code, pa.string())
@@ -134,7 +163,7 @@ def _only(table: pa.Table, roles: dict[str, str], role: str) -> pa.Array:
 
 
 def _names(column: pa.Array) -> pa.Array:
-    return map_values(column, partial(clean_text, case="keep"), pa.string())
+    return map_values(column, partial(clean_text, case="fold"), pa.string())
 
 
 # One group of rows
@@ -170,7 +199,14 @@ def output_schema(raw: pa.Schema) -> pa.Schema:
 
 
 REJECTS = [("reason", pa.string()), ("column", pa.string())]
-ACCOUNTS = pa.schema([("acct_code", pa.string()), ("acct_name", pa.string()), ("rows", pa.int64())])
+ACCOUNTS = pa.schema(
+    [
+        ("acct_code", pa.string()),
+        ("acct_name", pa.string()),
+        ("rows", pa.int64()),
+        ("also_written", pa.list_(pa.string())),
+    ]
+)
 
 
 def clean_group(task: Task) -> Part:
@@ -206,6 +242,8 @@ def clean_group(task: Task) -> Part:
         elif role == "label":
             codes = find_codes(cells, labels)
             hidden = _matches(codes, labels.masked)
+            # A code that was hidden, or stood in another form, as the other columns may hold it.
+            written = pc.if_else(hidden, "", cells)
             if labels.masked_rule == "from_name" and "label_name" in roles.values():
                 names = _names(_only(raw, roles, "label_name"))
                 found = map_values(names, task.code_of_name.get, pa.string())
@@ -226,7 +264,8 @@ def clean_group(task: Task) -> Part:
     rejects = raw.select(ORIGIN).filter(pc.invert(good))
     for (name, kind), values in zip(REJECTS, (reason, column), strict=True):
         rejects = rejects.append_column(name, pa.array(values[reason != ""], kind))
-    return Part(taken, rejects, masked, emptied, count_accounts(taken, roles))
+    accounts = count_accounts(taken, roles, written.filter(good))
+    return Part(taken, rejects, masked, emptied, accounts)
 
 
 def _matches(codes: pa.Array, pattern: str) -> pa.Array:
@@ -250,24 +289,35 @@ def mask_column(
     return pa.array(texts, pa.string()).take(encoded.indices)
 
 
-def count_accounts(taken: pa.Table, roles: dict[str, str]) -> Counter:
-    """Return the number of rows of each (code, name)."""
+def count_accounts(taken: pa.Table, roles: dict[str, str], written: pa.Array) -> Counter:
+    """Return the number of rows of each (code, name, code as the ledger wrote it)."""
     codes = _only(taken, roles, "label")
     has_names = "label_name" in roles.values()
     names = _only(taken, roles, "label_name") if has_names else pa.array([""] * len(codes))
-    pairs = pa.table([codes, names], ["code", "name"])
-    counts = pairs.group_by(["code", "name"]).aggregate([([], "count_all")]).to_pylist()
-    return Counter({(row["code"], row["name"]): row["count_all"] for row in counts})
+    keys = ["code", "name", "written"]
+    table = pa.table(
+        [codes, names, map_values(written, partial(clean_text, case="keep"), pa.string())], keys
+    )
+    counts = table.group_by(keys).aggregate([([], "count_all")])
+    columns = (counts[name].to_pylist() for name in (*keys, "count_all"))
+    return Counter({tuple(key): rows for *key, rows in zip(*columns, strict=True)})
 
 
 # All groups together
 
 
 def chart_of_accounts(counts: Counter) -> pa.Table:
-    """Return acct_code, acct_name (its most frequent name, or the code) and rows, by code."""
-    names = defaultdict(Counter)
-    for (code, name), rows in counts.items():
+    """Return the accounts by code: acct_name (the most frequent name, or the code), rows, and
+    also_written (other forms of the code, and other names that no account has more often)."""
+    names, owners, forms = defaultdict(Counter), defaultdict(Counter), defaultdict(set)
+    for (code, name, written), rows in counts.items():
         names[code][name] += rows
+        owners[name][code] += rows
+        forms[code].add(written)
+    for name, rows_of in owners.items():
+        most = max(rows_of.values())
+        for code in (code for code, rows in rows_of.items() if rows == most):
+            forms[code].add(name)
     codes = sorted(names)
     best = [
         max(names[code].items(), key=lambda item: (bool(item[0]), item[1], item[0]))[0]
@@ -275,7 +325,10 @@ def chart_of_accounts(counts: Counter) -> pa.Table:
     ]
     best = [name or code for name, code in zip(best, codes, strict=True)]
     rows = [names[code].total() for code in codes]
-    return pa.table([codes, best, rows], schema=ACCOUNTS)
+    others = [
+        sorted(forms[code] - {"", code, name}) for code, name in zip(codes, best, strict=True)
+    ]
+    return pa.table([codes, best, rows, others], schema=ACCOUNTS)
 
 
 def unique_codes(names: Counter) -> dict[str, str]:
@@ -356,7 +409,7 @@ def main() -> None:
                 " in ".join(filter(None, key)): n
                 for key, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
             },
-            "accounts": len({code for code, _ in accounts}),
+            "accounts": len({code for code, *_ in accounts}),
             "cells_masked": {f"{kind} in {name}": n for (name, kind), n in sorted(masked.items())},
             "cells_emptied": dict(sorted(emptied.items())),
         },

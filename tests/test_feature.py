@@ -134,10 +134,62 @@ def test_purity_against_a_loop():
     assert feature.purity(np.zeros(0, np.int64), np.zeros(0, np.int64)) == 0.0
 
 
-def test_leaks_against_a_search_in_every_row():
-    for value, secret in product(["pay 0101", "0101x", "a-0101", "0101", ""], ["0101", "pay", ""]):
+def test_words_against_a_search_in_every_word():
+    for value, word in product(["pay tax", "taxes", "a-tax", "tax", ""], ["tax", "pay", ""]):
         words = value.replace("-", " ").split()
-        assert feature.tells(value, secret) == (secret in words)
+        assert feature.tells(value, word) == (word in words)
+
+
+def test_korean_names_are_found_before_particles():
+    assert feature.tells("복리후생비로 처리", "복리후생비")
+    assert not feature.tells("회의실 대관", "회의")
+
+
+@pytest.mark.parametrize("case", ["fold", "keep"])
+@pytest.mark.parametrize(
+    "memo", ["NAME OF {a} {i}", "Paid Name of {a}", "for A10{a}", "x a10{a} y"]
+)
+def test_upper_case_does_not_hide_a_leak(book, case, memo):
+    book.preprocess["case"] = case
+    book.ingest["patterns"] = {}
+    book.preprocess["labels"]["pattern"] = "[A-Z][0-9]{3}"
+    table = [[*r[:4], "A" + r[4][1:], r[5]] for r in rows(memo=memo)]
+    with pytest.raises(UserError, match=r"memo holds the account's code or name in 100.0% of the"):
+        run(book, table)
+
+
+def test_a_code_as_it_stood_before_padding_and_merging_is_a_leak(book):
+    book.ingest["patterns"] = {}
+    book.preprocess["labels"].update(pad_to=4, merge={"103": "0102"})
+    table = [[*r[:4], r[4][1:], ""] for r in rows(memo="konto 10{a} n{i}")]
+    with pytest.raises(UserError, match=r"memo holds the account's code or name in 100.0% of the"):
+        run(book, table)
+
+
+def test_a_rarer_name_of_the_account_is_a_leak(book):
+    table = rows(memo="spot {a}")
+    for row in table[30:]:
+        row[5] = f"Spot {row[4][-1]}"
+    with pytest.raises(UserError, match=r"memo holds the account's code or name in 100.0% of the"):
+        run(book, table)
+
+
+@pytest.mark.parametrize("memo", ["KTO010{a} {i}", "010{a}원 지급", "99010{a}9977", "1010{a}"])
+def test_a_code_glued_to_letters_or_digits_is_a_leak(book, memo):
+    with pytest.raises(UserError, match=r"memo holds the account's code or name in 100.0% of the"):
+        run(book, rows(memo=memo))
+
+
+def test_codes_that_stand_there_by_chance_are_no_leak(book):
+    choose = np.random.default_rng(2)
+    codes = [f"{c:04}" for c in (*range(2015, 2025), *range(100, 1100, 100), 1000, 5000)]
+    table = [
+        ["2020-04-16", f"shop {choose.integers(9)}",
+         f"inv {choose.integers(10**9)} of 2020-04-16 {choose.integers(10**4)}.00 {i}", "1.00",
+         "2020" if i % 3 else codes[int(choose.integers(len(codes)))], ""]
+        for i in range(3000)
+    ]  # fmt: skip
+    assert run(book, table)["fields"]["memo"]["leak_rate"] < 0.01
 
 
 @pytest.mark.parametrize(

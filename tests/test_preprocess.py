@@ -159,9 +159,54 @@ def test_chart_of_accounts_has_the_most_frequent_name(book):
     run(book, *rows, row(account="2010", name=""))
     accounts = read_table("data/preprocess/accounts.parquet").to_pylist()
     assert accounts == [
-        {"acct_code": "0101", "acct_name": "A", "rows": 7},
-        {"acct_code": "2010", "acct_name": "2010", "rows": 1},
+        {"acct_code": "0101", "acct_name": "A", "rows": 7, "also_written": ["B", "C"]},
+        {"acct_code": "2010", "acct_name": "2010", "rows": 1, "also_written": []},
     ]
+
+
+def test_chart_of_accounts_has_the_other_forms_of_code_and_name(book):
+    book.preprocess["labels"].update(pad_to=4, merge={"2011": "2010"}, masked_rule="from_name")
+    rows = [("101", "Meals"), ("0101", "Meals"), ("0101", "Food"), ("2010", "Rent"),
+            ("2011", "Meals"), ("2010", "Rent"), ("***", "Food")]  # fmt: skip
+    run(book, *(row(account=code, name=name, memo=str(i)) for i, (code, name) in enumerate(rows)))
+    accounts = read_table("data/preprocess/accounts.parquet").to_pylist()
+    assert {a["acct_code"]: a["also_written"] for a in accounts} == {
+        "0101": ["101", "Food"],
+        "2010": ["2011"],
+    }
+
+
+def test_merges_are_followed_to_their_end(book):
+    book.preprocess["labels"].update(pad_to=4, merge={"1": "2", "0002": "0003"}, retire=["9"])
+    run(book, *(row(account=code, memo=str(i)) for i, code in enumerate(["1", "0001", "2", "9"])))
+    assert clean(book, "account") == ["0003"] * 3
+    assert rejects(book) == [(5, "retired account", "account")]
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"merge": {"0001": "0002", "0002": "0001"}}, "0001 becomes 0002 becomes 0001, which has"),
+        ({"merge": {"0001": "0001"}}, "0001 becomes 0001, which has no end"),
+        ({"merge": {"1": "0002", "0001": "0003"}}, "0001 stands there twice, with two new"),
+        ({"merge": {"1": "2"}, "retire": ["2"]}, "0001 becomes 0002, and retire closes 0002"),
+        ({"merge": {"1": "2"}, "retire": ["0001"]}, "0001 becomes 0002, and retire closes 0001"),
+        ({"merge": {"1": "rent"}}, "merge: rent does not fit labels.pattern"),
+    ],
+)
+def test_merges_that_cannot_be_are_one_line(book, labels, message):
+    book.preprocess["labels"].update(pad_to=4, **labels)
+    with pytest.raises(UserError, match=message) as error:
+        run(book, row())
+    assert str(error.value).startswith("params.yaml: preprocess.labels: merge: ")
+
+
+def test_names_that_differ_in_case_are_one_name_for_masked_codes(book):
+    book.preprocess["labels"]["masked_rule"] = "from_name"
+    rows = [("0101", "Meals"), ("***", "MEALS"), ("2010", "RENT"), ("2020", "rent"), ("*", "Rent")]
+    run(book, *(row(account=code, name=name) for code, name in rows))
+    assert clean(book, "account") == ["0101", "0101", "2010", "2020"]
+    assert rejects(book) == [(6, "masked account", "account")]
 
 
 def test_duplicates_are_rows_equal_in_every_column(book):
