@@ -20,7 +20,14 @@ from tqdm import tqdm
 
 from stages.lib.ledger.parallel import cores, map_ordered
 from stages.lib.ledger.privacy import MaskKind, mask_personal
-from stages.lib.ledger.text import amount_marks, clean_text, map_values, parse_amount, parse_date
+from stages.lib.ledger.text import (
+    amount_marks,
+    clean_text,
+    is_error,
+    map_values,
+    parse_amount,
+    parse_date,
+)
 from stages.lib.params import Section, UserError, load_params, run_stage
 from stages.lib.tables import (
     number_groups,
@@ -147,7 +154,7 @@ def scan_group(group: int, params: PreprocessParams) -> Scan:
         pairs = pa.table([_names(_only(raw, roles, "label_name")), codes], ["name", "code"])
         counts = pairs.group_by(["name", "code"]).aggregate([([], "count_all")])
         for row in counts.to_pylist():
-            if re.fullmatch(params.labels.pattern, row["code"]):
+            if re.fullmatch(params.labels.pattern, row["code"]) and not is_error(row["code"]):
                 names[row["name"], row["code"]] += row["count_all"]
     return Scan(row_digests(raw, list(roles)), names)
 
@@ -225,6 +232,9 @@ def clean_group(task: Task) -> Part:
         cells = raw[name].combine_chunks()
         if role in TEXT_ROLES:
             case = "keep" if role == "label_name" else params.case
+            errors = map_values(cells, is_error, pa.bool_()).fill_null(False)
+            emptied[name] += pc.sum(errors).as_py() or 0
+            cells = pc.if_else(errors, "", cells)
             columns[name] = mask_column(cells, name, case, params.mask, masked)
         elif role in ("amount", "date"):
             if role == "amount":
@@ -244,6 +254,8 @@ def clean_group(task: Task) -> Part:
             hidden = _matches(codes, labels.masked)
             # A code that was hidden, or stood in another form, as the other columns may hold it.
             written = pc.if_else(hidden, "", cells)
+            error = map_values(cells, is_error, pa.bool_()).fill_null(False)
+            refuse(error, "spreadsheet error", name)
             if labels.masked_rule == "from_name" and "label_name" in roles.values():
                 names = _names(_only(raw, roles, "label_name"))
                 found = map_values(names, task.code_of_name.get, pa.string())
@@ -411,7 +423,7 @@ def main() -> None:
             },
             "accounts": len({code for code, *_ in accounts}),
             "cells_masked": {f"{kind} in {name}": n for (name, kind), n in sorted(masked.items())},
-            "cells_emptied": dict(sorted(emptied.items())),
+            "cells_emptied": {name: n for name, n in sorted(emptied.items()) if n},
         },
         REPORT,
     )

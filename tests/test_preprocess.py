@@ -110,6 +110,37 @@ def test_what_cannot_be_read_is_refused_by_rule(book):
     assert report["rows_rejected"] == 0
 
 
+ERRORS = ["#N/A", "#REF!", "#VALUE!", "#DIV/0!"]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_a_spreadsheet_error_is_no_amount_date_or_account(book, error):
+    book.ingest["patterns"] = {}
+    book.preprocess["labels"]["pattern"] = ".+"
+    good = [row(memo=str(i)) for i in range(5)]
+    report = run(book, *good, row(amount=error), row(date=error), row(account=f" {error} "))
+    assert rejects(book) == [
+        (7, "unreadable amount", "amount"),
+        (8, "unreadable date", "date"),
+        (9, "spreadsheet error", "account"),
+    ]
+    assert report["rows_out"] == 5
+    book.preprocess.update(unreadable_amount="empty", unreadable_date="empty")
+    report = run(book, *good, row(amount=error), row(date=error))
+    assert report["cells_emptied"] == {"amount": 1, "date": 1}
+    assert [clean(book, "amount")[5], clean(book, "date")[6]] == [None, None]
+
+
+def test_a_spreadsheet_error_says_nothing_as_text_and_is_counted(book):
+    rows = [row(memo=error, vendor=error, name=error) for error in ERRORS]
+    rows += [row(memo="#N/A order", vendor="NA", name="N/A")]
+    report = run(book, *rows)
+    assert clean(book, "memo") == ["", "", "", "", "#n/a order"]
+    assert clean(book, "vendor") == ["", "", "", "", "na"]
+    assert report["cells_emptied"] == {"memo": 4, "name": 4, "vendor": 4}
+    assert read_table("data/preprocess/accounts.parquet")["acct_name"].to_pylist() == ["N/A"]
+
+
 def test_a_wrong_date_order_fails_the_stage(book):
     book.preprocess["max_reject_fraction"] = 0.1
     book.preprocess["date_order"] = "mdy"

@@ -1,13 +1,21 @@
 """What ledger cells say: text, amounts, dates."""
 
 import unicodedata
+from datetime import date
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.lib.ledger.text import amount_marks, clean_text, map_values, parse_amount, parse_date
+from stages.lib.ledger.text import (
+    amount_marks,
+    clean_text,
+    is_error,
+    map_values,
+    parse_amount,
+    parse_date,
+)
 
 MARKS = amount_marks(("cad", "usd", "원"), ("cr",))
 
@@ -69,6 +77,34 @@ def test_cleaning_twice_is_cleaning_once(text):
         ("CAD 12", 12.0, 12.0),
         ("12 cad", 12.0, 12.0),
         ("12 XYZ", None, None),
+        ("１，２３４．５０", 1234.5, None),
+        ("￦12,000", 12000.0, 12.0),
+        ("1\u00a0234", 1234.0, 1234.0),
+        ("1\u202f234,50", None, 1234.5),
+        ("1’234.50", 1234.5, None),
+        ("1´234.50", 1234.5, None),
+        ("1,23,456.78", 123456.78, None),
+        ("1,234 567", None, None),
+        ("1,23,456,789", None, None),
+        ("1,2345", None, 1.2345),
+        ("0,125", None, 0.125),
+        ("1,234.50-", -1234.5, None),
+        ("–5", -5.0, -5.0),
+        ("▽1,000", -1000.0, -1.0),
+        ("▲5", -5.0, -5.0),
+        ("(△5)", -5.0, -5.0),
+        ("-(5)", None, None),
+        ("5.-", 5.0, None),
+        ("1'200.—", 1200.0, None),
+        ("5,–", None, 5.0),
+        ("CR 5", -5.0, -5.0),
+        ("5CR.", -5.0, -5.0),
+        ("-5 CR", None, None),
+        ("CR 5 CR", None, None),
+        ("5 CRAB", None, None),
+        ("5²", None, None),
+        ("\ufeff5\u200b", 5.0, 5.0),
+        ("#N/A", None, None),
         ("１２３", 123.0, 123.0),
         ("5 CR", -5.0, -5.0),
         ("", None, None),
@@ -122,6 +158,28 @@ APRIL = "2020-04-16"
         ("200416", APRIL, "2016-04-20", None),
         ("16042020", None, APRIL, None),
         ("05/06/2020", None, "2020-06-05", "2020-05-06"),
+        ("20200416101112", APRIL, APRIL, APRIL),
+        ("20200416T1011", APRIL, APRIL, APRIL),
+        ("20200416 251112", None, None, None),
+        ("2020–04–16", APRIL, APRIL, APRIL),
+        ("'2020-04-16", APRIL, APRIL, APRIL),
+        ("'20.4.16", APRIL, "2016-04-20", None),
+        ("Thu, 16 Apr 2020", APRIL, APRIL, APRIL),
+        ("Thursday, April 16, 2020", APRIL, APRIL, APRIL),
+        ("Do., 16.04.2020", None, APRIL, None),
+        ("2020년 4월 16일 목요일", APRIL, APRIL, APRIL),
+        ("2020-04-16 10:11 (목)", APRIL, APRIL, APRIL),
+        ("2020-04-16 13:45:00.123+09:00", APRIL, APRIL, APRIL),
+        ("2020-04-16 10:00 - 2020-04-17", None, None, None),
+        ("16APR20", APRIL, APRIL, APRIL),
+        ("16-Sept-2020", "2020-09-16", "2020-09-16", "2020-09-16"),
+        ("16 März 2020", "2020-03-16", "2020-03-16", "2020-03-16"),
+        ("16 jui 2020", None, None, None),
+        ("16 marble 2020", None, None, None),
+        ("3 sets 2020", None, None, None),
+        ("Apr 2020", None, None, None),
+        ("73100", None, None, None),
+        ("#VALUE!", None, None, None),
         ("2020-02-30", None, None, None),
         ("99999", None, None, None),
         ("1-1-1", None, None, None),
@@ -132,6 +190,18 @@ APRIL = "2020-04-16"
 def test_dates(text, ymd, dmy, mdy):
     found = [parse_date(text, order) for order in ("ymd", "dmy", "mdy")]
     assert [day and day.isoformat() for day in found] == [ymd, dmy, mdy]
+
+
+def test_every_english_month_is_read_in_full_and_by_three_letters():
+    for number in range(1, 13):
+        day = date(2020, number, 9)
+        for form in ("%d %B %Y", "%d-%b-%y", "%b %d, %Y", "%Y %b %d"):
+            assert parse_date(day.strftime(form), "ymd") == day
+
+
+def test_spreadsheet_errors():
+    assert all(map(is_error, ["#N/A", "#REF!", " #VALUE! ", "#DIV/0!", "#NAME?", "#NUM!"]))
+    assert not any(map(is_error, ["", "N/A", "#", "#1", "#N/A 2", "#n/a", "#REF"]))
 
 
 def test_two_digit_years_turn_at_69():

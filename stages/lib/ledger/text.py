@@ -35,40 +35,66 @@ def clean_text(text: str, case: Literal["fold", "keep"]) -> str:
     return " ".join(text.split())
 
 
+_ERROR = re.compile(
+    r"#(?:N/A|REF!|VALUE!|DIV/0!|NAME\?|NULL!|NUM!|SPILL!|CALC!|FIELD!|BLOCKED!|CONNECT!|BUSY!"
+    r"|GETTING_DATA|UNKNOWN!)"
+)
+
+
+def is_error(text: str) -> bool:
+    """Return whether a cell shows a spreadsheet's error, such as #N/A, in place of its content."""
+    return "#" in text and _ERROR.fullmatch(text.strip()) is not None
+
+
 # Amounts
 
+# Before NFKC, which would part the accents from themselves and read 5² as 52.
+_SIGNS = str.maketrans({**dict.fromkeys("‐‑‒–—―−", "-"), **dict.fromkeys("‘’‛ʼ´`′", "'")})
+_FOOTNOTE = re.compile("[²³¹⁰-₟①-⓿]")
+_MINUS = "-△▲▵▴▽▼▿▾"
+# Groups of three digits, or of two as in India, parted by one sign; none begins with a zero.
 _GROUPED = {
-    "point": re.compile(r"(?:\d{1,3}(?:[,' ]\d{2,3})*[,' ]\d{3}|\d+)?(?:\.\d*)?"),
-    "comma": re.compile(r"(?:\d{1,3}(?:[.' ]\d{2,3})*[.' ]\d{3}|\d+)?(?:,\d*)?"),
+    "point": re.compile(
+        r"(?:[1-9]\d{0,2}(?P<s>[,' ])(?:(?:\d{3}(?P=s))*|(?:\d\d(?P=s))*)\d{3}|\d+)?(?:\.\d*)?"
+    ),
+    "comma": re.compile(
+        r"(?:[1-9]\d{0,2}(?P<s>[.' ])(?:(?:\d{3}(?P=s))*|(?:\d\d(?P=s))*)\d{3}|\d+)?(?:,\d*)?"
+    ),
 }
+_NO_CENTS = {"point": re.compile(r"(?<=\d)\.-+$"), "comma": re.compile(r"(?<=\d),-+$")}
 
 
 def parse_amount(text: str, decimal: str, currency: re.Pattern, credit: re.Pattern) -> float | None:
     """Return the number that an amount cell shows, None if it shows none.
 
     Reads thousands separators (in groups of three, or two as in India), a sign before or behind,
-    parentheses and the triangles of Korean and Japanese books as minus, currency signs and words.
-    What stands behind the wrong decimal sign is no number: "12,50" is None where the point rules.
+    parentheses and the triangles of Korean and Japanese books as minus, currency signs and words,
+    and a dash in place of cents ("5.-"). What may be read in two ways is no number: "12,50" and
+    "0,125" where the point rules, "1,234 567", a minus beside a word for credit, a raised digit.
     """
-    text = unicodedata.normalize("NFKC", text).replace("\u2212", "-").replace("’", "'")
-    text = currency.sub("", " ".join(text.split())).strip()
+    text = text.translate(_SIGNS)
+    if _FOOTNOTE.search(text):
+        return None
+    text = currency.sub("", clean_text(text, "keep")).strip()
     text, credits = credit.subn("", text)
-    negative = bool(credits)
+    text = _NO_CENTS[decimal].sub("", currency.sub("", text).strip())
+    negative = False
     if text.startswith("(") and text.endswith(")"):
-        text, negative = text[1:-1], True
+        text, negative = text[1:-1].strip(), True
     text = currency.sub("", text).strip()
-    for sign in "-△▲":
-        if text.startswith(sign) or text.endswith(sign):
-            bare = text.removeprefix(sign) if text.startswith(sign) else text.removesuffix(sign)
-            text, negative = bare, True
-            break
+    if text and text[0] in _MINUS:
+        text, negative = text[1:], True
+    elif text and text[-1] in _MINUS:
+        text, negative = text[:-1], True
     else:
         text = text.removeprefix("+")
     text = currency.sub("", text).strip()
     if not _GROUPED[decimal].fullmatch(text) or not any(map(str.isdigit, text)):
         return None
+    if (credits and negative) or credits > 1:
+        return None
     digits = re.sub("[,' ]" if decimal == "point" else "[.' ]", "", text).replace(",", ".")
-    return -float(digits) if negative and float(digits) else float(digits)
+    return -float(digits) if (negative or credits) and float(digits) else float(digits)
 
 
 def _words(words: list[str]) -> str:
@@ -85,19 +111,40 @@ def amount_marks(currency_words: tuple[str, ...], credit_words: tuple[str, ...])
     currency = (
         rf"^(?:[A-Z]{{0,3}}[{signs}]|(?:{words})(?![a-z]))|(?:[{signs}]|(?<![a-z])(?:{words}))$"
     )
-    credit = rf"(?<![a-z])(?:{_words(list(credit_words))})\.?$"
+    credits = _words(list(credit_words))
+    credit = rf"^(?:{credits})(?![a-z])\.?|(?<![a-z])(?:{credits})\.?$"
     return re.compile(currency, re.I), re.compile(credit, re.I)
 
 
 # Dates
 
-# By their first letters, in English, French, German, Spanish, Italian and Portuguese.
-_MONTH_WORDS = (
-    "jan ene gen", "feb fev", "mar mrz", "apr abr avr", "may mai mag", "jun juin giu",
-    "jul juil lug", "aug ago aou", "sep set", "oct okt ott out", "nov", "dec dez dic",
-)  # fmt: skip
-_MONTHS = {word: i for i, words in enumerate(_MONTH_WORDS, start=1) for word in words.split()}
-_TIME = re.compile(r"(?:[T ]+|(?<=\D))(?:(?:오전|오후) ?)?\d{1,2}:\d{2}.*$|\([월화수목금토일]\)$")
+# In English, French, German, Spanish, Italian, Portuguese and Dutch, without accents.
+_MONTH_NAMES = (
+    "january janvier januar enero gennaio janeiro januari",
+    "february fevrier februar febrero febbraio fevereiro februari",
+    "march mars marz maerz mrz marzo marco maart mrt",
+    "april avril abril aprile",
+    "may mai mayo maggio maio mei",
+    "june juin juni junio giugno junho",
+    "july juillet juli julio luglio julho",
+    "august aout agosto augustus",
+    "september septembre septiembre settembre setembro",
+    "october octobre oktober octubre ottobre outubro",
+    "november novembre noviembre novembro",
+    "december decembre dezember diciembre dicembre dezembro",
+)
+_TIME = re.compile(
+    r"(?:[T ]+|(?<=\D))(?:(?:오전|오후) ?)?\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)? ?(?:[ap]\.?m\.?)?"
+    r" ?(?:Z|[A-Z]{3,4}|[-+]\d{2}:?\d{2})?$",
+    re.I,
+)
+_COMPACT_TIME = re.compile(r"(\d{8})(?:[T ]?(?:[01]\d|2[0-4])[0-5]\d(?:[0-5]\d)?)(?:\.\d+)?Z?")
+_WEEKDAY = re.compile(
+    r"^(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?[.,]*"
+    r"|(?:mo|di|mi|do|fr|sa|so)\.?,) "
+    r"| ?\([월화수목금토일](?:요일)?\)$| ?[월화수목금토일]요일$",
+    re.I,
+)
 _NUMBERS = re.compile(r"(\d{1,4})[-/. ]+(\d{1,2})[-/. ]+(\d{1,4})\.?")
 _NAMED = (
     re.compile(
@@ -118,8 +165,15 @@ def _day(year: int, month: int, day: int) -> date | None:
         return None
 
 
+@cache
 def _month(name: str) -> int | None:
-    return _MONTHS.get(name[:4]) or _MONTHS.get(name[:3])
+    # Three letters or more that begin the names of one month only: "jui" may be June or July.
+    found = {
+        number
+        for number, names in enumerate(_MONTH_NAMES, start=1)
+        if any(full.startswith(name) for full in names.split())
+    }
+    return found.pop() if len(found) == 1 else None
 
 
 def parse_date(text: str, order: Literal["ymd", "dmy", "mdy"]) -> date | None:
@@ -127,15 +181,19 @@ def parse_date(text: str, order: Literal["ymd", "dmy", "mdy"]) -> date | None:
 
     A year of four digits in front is always year, month, day (also ``20200416`` and
     ``2020년 4월 16일``); otherwise `order` decides. Five digits alone are Excel's count of days
-    since 1899-12-30. The time of day is left out.
+    since 1899-12-30. The time of day and the day of the week are left out. The month may be named
+    in English, French, German, Spanish, Italian, Portuguese or Dutch, by three letters or more.
     """
-    text = " ".join(unicodedata.normalize("NFKC", text).split())
-    text = _TIME.sub("", text).strip()
+    text = clean_text(text.translate(_SIGNS), "keep").removeprefix("'")
+    for aside in (_WEEKDAY, _TIME, _WEEKDAY):
+        text = aside.sub("", text).strip()
+    if match := _COMPACT_TIME.fullmatch(text):
+        text = match[1]
     text = re.sub(r"\s*[년年월月]\s*", "-", text).removesuffix("일").removesuffix("日").strip()
     if re.fullmatch(r"\d{5}(?:\.\d+)?", text):
         return (
             date(1899, 12, 30) + timedelta(days=int(text[:5]))
-            if 20000 <= int(text[:5]) < 74000
+            if 20000 <= int(text[:5]) < 73051
             else None
         )
     if re.fullmatch(r"\d{8}", text) and (
