@@ -89,6 +89,7 @@ class Reading(Section):
     encoding: str = Field(min_length=1)
     delimiter: Literal["auto", "comma", "tab", "semicolon", "pipe"]
     quote: Literal["auto", "double", "single", "none", "backslash", "spaced"]
+    line_end: Literal["any", "lf", "crlf"]
     header_row: Literal["auto"] | Annotated[int, Field(ge=0)]
     positions: dict[str, Annotated[int, Field(ge=1)]]
     short_rows: Literal["reject", "fill"]
@@ -356,28 +357,18 @@ def find_dialect(
     return max(found, key=lambda pair: pair[:2])[2:]
 
 
-def find_format(path: Path, reading: Reading, params: IngestParams) -> tuple[str, str, str, Layout]:
-    """Return encoding, delimiter, quote and layout of a text file: those under which its header
-    can be read, or else the complaint about the likeliest ones."""
-    guessed = reading.encoding == "auto"
-    failure = None
-    for encoding in files.find_encodings(path) if guessed else [reading.encoding]:
-        sample = next(files.text_blocks(path, encoding, SAMPLE_CHARS), files.Block("", 1, 0))
-        try:
-            return encoding, *find_dialect(str(path), sample, reading, params)
-        except UserError as error:
-            failure = failure or error
-    raise failure
-
-
 def text_tasks(path: Path, file: str, reading: Reading, params: IngestParams) -> Iterator[Task]:
     """Yield the blocks of a text file as tasks, after its format is found."""
     # A cell that is filled from above may find it anywhere above, so the file is one block.
     chars = files.BLOCK_CHARS if not params.fill_down else sys.maxsize
-    encoding, delimiter, quote, layout = find_format(path, reading, params)
+    guessed = reading.encoding == "auto"
+    encoding = files.find_encoding(path) if guessed else reading.encoding
+    blocks = files.text_blocks(path, encoding, reading.line_end, SAMPLE_CHARS)
+    sample = next(blocks, files.Block("", 1, 0))
+    delimiter, quote, layout = find_dialect(str(path), sample, reading, params)
     dialect = {"encoding": encoding, "delimiter": delimiter, "quote": quote}
     start, block = 0, files.Block("", 1, 0)
-    for following in chain(files.text_blocks(path, encoding, chars), [None]):
+    for following in chain(files.text_blocks(path, encoding, reading.line_end, chars), [None]):
         size, start = block.end - start, block.end
         if block.text or following is None:
             last = following is None

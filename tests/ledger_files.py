@@ -29,6 +29,7 @@ INGEST = {
             "encoding": "auto",
             "delimiter": "auto",
             "quote": "auto",
+            "line_end": "any",
             "header_row": "auto",
             "positions": {},
             "short_rows": "reject",

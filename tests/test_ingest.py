@@ -79,6 +79,12 @@ FRENCH = [HEADER, ["2020-04-16", "Hôtel Müller", "Café crème – 2 €", "95
 JAPANESE = [HEADER, ["2020-04-16", "東京電力", "タクシー代 会議", "1200", "0101", "旅費交通費"],
             ["2020-04-17", "コクヨ", "コピー用紙の購入", "3000", "2010", "消耗品費"]]  # fmt: skip
 IN_KANJI = [["日付", "取引先", "摘要", "金額", "科目", "名称"], *JAPANESE[1:]]
+CHINESE = [HEADER, ["2020-04-16", "北京电力公司", "办公用品采购", "1", "0101", "差旅费"]]
+# The same two bytes are a Hangul syllable in CP949.
+DOUBLE = [HEADER, ["2020-04-16", "BÄÖLE", "FORMAÇÃO E MANUTENÇÃO", "1", "0101", "X"]]
+# So much Hangul that few characters have a zero byte.
+DENSE = [*KOREAN, ["2020-04-18", "한우마을", "의원실 간담회 식대" * 40, "1", "0101", "식비"]]
+HEBREW = [HEADER, ["2020-04-16", "חשמל", "ציוד משרדי נייר", "1", "0101", "X"]]
 POLISH = [HEADER, ["2020-04-16", "Łódź", "Zakup materiałów biurowych, książka", "1", "0101", "X"]]
 CAPITALS = [HEADER, ["2020-04-16", "GEBÄUDE", "ÄNDERUNG ANLÄSSLICH", "1", "0101", "STÄNDE"]]
 
@@ -97,6 +103,11 @@ CAPITALS = [HEADER, ["2020-04-16", "GEBÄUDE", "ÄNDERUNG ANLÄSSLICH", "1", "01
         (JAPANESE, "cp932", "cp932"),
         (IN_KANJI, "euc_jp", "euc_jp"),
         (CAPITALS, "cp1252", "cp1252"),
+        (DOUBLE, "cp1252", "cp1252"),
+        (CHINESE, "gb18030", "gb18030"),
+        (POLISH, "cp1250", "cp1250"),
+        (DENSE, "utf-16-le", "utf-16-le"),
+        (DENSE, "utf-16-be", "utf-16-be"),
     ],
 )
 def test_encodings_are_found_and_reported(book, rows, written, guess):
@@ -119,13 +130,53 @@ def test_a_parameter_overrides_the_guess(book):
     assert book.cells() == KOREAN[1:]
 
 
-def test_an_encoding_that_cannot_be_told_is_asked_for(book):
-    (book.raw / "a.csv").write_bytes(csv_text(POLISH).encode("cp1250"))
+@pytest.mark.parametrize(
+    ("rows", "written"),
+    # Hebrew is not known; this one word may be Korean, Romanian or Portuguese.
+    [(HEBREW, "cp1255"), ([HEADER, ["2020-04-16", "층", "", "1", "0101", ""]], "cp949")],
+)
+def test_an_encoding_that_cannot_be_told_is_asked_for(book, rows, written):
+    (book.raw / "a.csv").write_bytes(csv_text(rows).encode(written))
     with pytest.raises(UserError, match=r"a\.csv: its encoding cannot be told; name it in"):
         book.run("ingest")
-    book.ingest["reading"][0]["encoding"] = "cp1250"
+    book.ingest["reading"][0]["encoding"] = written
     book.run("ingest")
-    assert book.cells() == POLISH[1:]
+    assert book.cells() == rows[1:]
+
+
+def test_lines_of_two_encodings_are_refused_until_one_is_named(book):
+    rows = [[*row[:2], f"Gebühr für {i}", *row[3:]] for i, row in enumerate(many(10))]
+    lines = csv_text([HEADER, *rows]).splitlines(keepends=True)
+    encoded = [line.encode("utf-8" if i < 4 else "cp1252") for i, line in enumerate(lines)]
+    (book.raw / "a.csv").write_bytes(b"".join(encoded))
+    with pytest.raises(
+        UserError, match=r"a\.csv: some of its lines are in utf-8, others in cp1252"
+    ):
+        book.run("ingest")
+    book.ingest["reading"][0]["encoding"] = "utf-8"
+    book.ingest["max_reject_fraction"] = 0.9
+    book.run("ingest")
+    assert book.cells() == rows[:3]
+    assert book.rejects() == [(i, "undecodable bytes") for i in range(5, 12)]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_one_bad_byte_does_not_change_the_encoding(book, end):
+    rows = [[*row[:2], f"Gebühr {i}", *row[3:]] for i, row in enumerate(many(50))]
+    text = csv_text([HEADER, *rows], end=end).encode().replace(b"hr 30", b"hr \xff30")
+    (book.raw / "a.csv").write_bytes(text)
+    report = book.run("ingest")
+    assert book.cells() == rows[:30] + rows[31:]
+    assert book.rejects() == [(32, "undecodable bytes")]
+    assert report["sheets"][0]["encoding"] == "utf-8"
+
+
+def test_a_mark_does_not_hide_the_first_header_cell(book):
+    for encoding in ("utf-8", "utf-16-le"):
+        (book.raw / "a.csv").write_bytes(("\ufeff" + csv_text([HEADER, *ROWS])).encode(encoding))
+        book.ingest["reading"][0]["encoding"] = encoding
+        book.run("ingest")
+        assert book.cells() == ROWS
 
 
 def test_an_encoding_that_does_not_exist_is_refused(book):
@@ -144,6 +195,55 @@ def test_delimiters_quotes_and_line_ends_are_found(book, delimiter, quote, end):
     (book.raw / "a.csv").write_bytes(csv_text([HEADER, *rows], delimiter, quote, end).encode())
     book.run("ingest")
     assert book.cells() == rows
+
+
+@pytest.mark.parametrize("chars", [50, 8_000_000])
+@pytest.mark.parametrize("ends", [["\r", "\n"], ["\n", "\r"], ["\r", "\r\n", "\n"], ["\r\n", "\r"]])
+def test_line_ends_of_several_kinds_cost_no_row(book, monkeypatch, ends, chars):
+    rows = many(40)
+    text = "".join(
+        csv_text([row], end=ends[i * len(ends) // 41]) for i, row in enumerate([HEADER, *rows])
+    )
+    (book.raw / "a.csv").write_bytes(text.encode())
+    monkeypatch.setattr(files, "BLOCK_CHARS", chars)
+    report = book.run("ingest")
+    assert book.cells() == rows
+    assert (report["rows_read"], report["rows_out"]) == (40, 40)
+
+
+@pytest.mark.parametrize("short_rows", ["reject", "fill"])
+def test_line_ends_that_change_far_below_the_header_cost_no_row(book, short_rows):
+    rows = many(9_000)
+    text = csv_text([HEADER, *rows[:8_000]]) + csv_text(rows[8_000:], end="\r")
+    assert len(text) > 2 * ingest.SAMPLE_CHARS
+    (book.raw / "a.csv").write_bytes(text.encode())
+    book.ingest["reading"][0]["short_rows"] = short_rows
+    book.run("ingest")
+    assert book.cells() == rows
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+@pytest.mark.parametrize("inner", ["\r", "\n", "\r\n"])
+def test_line_breaks_in_quotes_are_of_any_kind(book, end, inner):
+    rows = [[*row[:2], f"thing\n{i}", *row[3:]] for i, row in enumerate(many(20))]
+    text = csv_text([HEADER, *rows]).replace("thing\n", "thing+").replace("\n", end)
+    (book.raw / "a.csv").write_bytes(text.replace("+", inner).encode())
+    book.run("ingest")
+    assert book.cells() == rows
+
+
+def test_line_breaks_that_no_quotes_hold_are_refused_until_the_line_end_is_named(book):
+    rows = [[*row[:2], f"thing {i}", *row[3:]] for i, row in enumerate(many(20))]
+    for line_end, end, inner in (("lf", "\n", "\r"), ("lf", "\r\n", "\r"), ("crlf", "\r\n", "\n")):
+        text = csv_text([HEADER, *rows], end=end).replace("thing 7", f"thing{inner}7")
+        (book.raw / "a.csv").write_bytes(text.encode())
+        book.ingest["reading"][0]["line_end"] = "any"
+        book.run("ingest")
+        assert book.rejects() == [(9, "too few cells"), (10, "too few cells")]
+        assert book.cells() == rows[:7] + rows[8:]
+        book.ingest["reading"][0]["line_end"] = line_end
+        book.run("ingest")
+        assert book.cells() == rows
 
 
 def test_tabs_without_quotes_keep_quote_marks(book):

@@ -52,7 +52,7 @@ def read(path):
 TEXT_FILES = given(
     rows=st.lists(st.tuples(st.booleans(), GOOD, BAD), min_size=1, max_size=12),
     delimiter=st.sampled_from(",;\t|"),
-    end=st.sampled_from(["\n", "\r\n"]),
+    end=st.sampled_from(["\n", "\r\n", "\r"]),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
     packed=st.booleans(),
     blocks=st.sampled_from([40, 300, 8_000_000]),

@@ -12,15 +12,15 @@ import io
 import math
 import re
 import zlib
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import datetime, time
 from decimal import Decimal
 from fnmatch import fnmatch
 from itertools import chain, islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from stages.lib.ledger.encodings import WIDE, guess_encoding, guess_utf16
 from stages.lib.params import UserError
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
@@ -36,10 +36,9 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# Signs that no western word has inside: the text is in another encoding than CP1252.
-_NO_WESTERN_WORD = re.compile("[a-zA-Z][¹²³¿¶¡£¥¦±¼¾»‚ƒ„…†‡‰‹›€][a-z]")
-# Encodings of two bytes a character, which are hard to tell apart.
-_WIDE = ("cp949", "cp932", "euc_jp", "gb18030", "big5")
+# So many lines that are not ASCII tell the encoding, and so many bytes of them.
+_SAMPLE_LINES = 5_000
+_SAMPLE_BYTES = 1 << 16
 _DAMAGED = (OSError, EOFError, zlib.error)
 
 # A cell may be as long as a block; an unclosed quote is found by other means.
@@ -105,89 +104,59 @@ def _unpacked(file: io.BufferedReader) -> io.BufferedIOBase:
     return gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == b"\x1f\x8b" else file
 
 
-def _is_korean(sample: bytes) -> bool:
-    try:
-        wide = [c for c in sample.decode("cp949") if ord(c) > 127]
-    except UnicodeDecodeError:
-        return False
-    # Accented capitals and the letter behind them can look like a rare syllable, which is written
-    # with a second byte below 161.
-    common = sum("가" <= c <= "힣" and c.encode("cp949")[1] > 160 for c in wide)
-    return common >= 0.75 * len(wide)
+def find_encoding(path: Path) -> str:
+    """Return the encoding of the text file at `path`, found from all of its bytes.
 
+    A byte-order mark decides; then zero bytes on one side of each pair (UTF-16); then whether the
+    lines with bytes over 127 are UTF-8; then the letters that they would hold in other encodings.
 
-def _legacy_encoding(sample: bytes) -> str | None:
-    """Return the likeliest encoding of lines that hold bytes over 127 and are not UTF-8."""
-    if _is_korean(sample):
-        return "cp949"
-    high = [byte > 127 for byte in sample]
-    alone = sum(
-        now and not before and not after
-        for before, now, after in zip([False, *high], high, [*high[1:], False], strict=False)
-    )
-    candidates = [*_WIDE, "cp1251", "cp1253"]
-    # Accented letters stand between plain ones; other scripts fill whole words.
-    if alone >= 0.5 * sum(high):
-        try:
-            if not _NO_WESTERN_WORD.search(sample.decode("cp1252")):
-                return "cp1252"
-        except UnicodeDecodeError:
-            pass
-        candidates = ["cp1250", "iso8859_2", "cp1254", "cp1257", "cp850"]
-    from charset_normalizer import from_bytes
-
-    best = from_bytes(sample, cp_isolation=candidates).best()
-    return best.encoding if best else None
-
-
-def find_encodings(path: Path) -> list[str]:
-    """Return what the encoding of the text file at `path` may be, the likeliest first, found from
-    all of its bytes. Where there is more than one, the header should decide.
-
-    A byte-order mark decides; then NUL bytes in every second place (UTF-16); then whether the
-    lines with bytes over 127 are UTF-8; then the likeliest of the encodings used before it.
+    Raises
+    ------
+    UserError
+        It cannot be told, or the lines are not all in the same one.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
-    odd, total, clean, foreign, sample = Counter(), 0, True, [0, 0], b""
+    total, clean, foreign, sample, tail = 0, True, [0, 0], b"", b""
     try:
         with open(path, "rb") as packed, _unpacked(packed) as file:
-            tail = b""
             while chunk := file.read(1 << 20):
                 if not total:
                     for mark, name in _BOMS:
                         if chunk.startswith(mark):
-                            return [name]
-                    odd[0], odd[1] = chunk[::2].count(0), chunk[1::2].count(0)
-                    if max(odd.values()) > 0.2 * len(chunk):
-                        return ["utf-16-le" if odd[1] > odd[0] else "utf-16-be"]
+                            return name
+                    if name := guess_utf16(chunk):
+                        return name
                 total += len(chunk)
                 if clean:
                     try:
                         decoder.decode(chunk)
                     except UnicodeDecodeError:
                         clean = False
-                if not chunk.isascii() and len(sample) < 1 << 18:
-                    lines = (tail + chunk).split(b"\n")
-                    tail = lines.pop()
+                if not chunk.isascii() and sum(foreign) < _SAMPLE_LINES:
+                    *lines, tail = re.split(b"[\r\n]", tail + chunk)
                     for line in lines:
                         if not line.isascii():
-                            sample += line + b"\n"
                             foreign[_is_utf8(line)] += 1
-            if not tail.isascii():
-                sample += tail
-                foreign[_is_utf8(tail)] += 1
+                            sample += b"" if _is_utf8(line) else line + b"\n"
     except _DAMAGED as error:
         raise damaged(path, error) from None
-    if clean and not decoder.getstate()[0]:
-        return ["utf-8"]
-    if foreign[True] >= foreign[False]:
-        return ["utf-8"]
-    found = _legacy_encoding(sample[: 1 << 18])
+    if not tail.isascii():
+        foreign[_is_utf8(tail)] += 1
+        sample += b"" if _is_utf8(tail) else tail
+    if (clean and not decoder.getstate()[0]) or foreign[True] >= foreign[False]:
+        return "utf-8"
+    found = guess_encoding(sample[:_SAMPLE_BYTES])
     if found is None:
         raise UserError(
             f"{path}: its encoding cannot be told; name it in ingest.reading (encoding: ...)"
         )
-    return [found, *(name for name in _WIDE if name != found)]
+    # Bytes of an encoding with one byte a letter are hardly ever UTF-8 by chance.
+    if foreign[True] and found not in WIDE:
+        raise UserError(
+            f"{path}: some of its lines are in utf-8, others in {found}; convert it, or name the "
+            "encoding that counts in ingest.reading (encoding: ...)"
+        )
+    return found
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -198,18 +167,34 @@ def _is_utf8(line: bytes) -> bool:
         return False
 
 
-def text_blocks(path: Path, encoding: str, chars: int = BLOCK_CHARS) -> Iterator[Block]:
+def _unify(text: str, line_end: str) -> str:
+    text = text.replace("\0", "")
+    if line_end == "crlf":
+        text = text.replace("\r\n", "\0").replace("\r", " ").replace("\n", " ").replace("\0", "\n")
+    elif "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n" if line_end == "any" else " ")
+    return text
+
+
+def text_blocks(
+    path: Path, encoding: str, line_end: Literal["any", "lf", "crlf"], chars: int = BLOCK_CHARS
+) -> Iterator[Block]:
     """Yield the text file at `path` in blocks of about `chars` characters, cut after a line.
 
-    Line ends become "\\n" and NUL characters vanish. Bytes that `encoding` has no character for
-    stay visible as surrogates (PEP 383).
+    Line ends become "\\n"; NUL characters and the byte-order mark vanish. Bytes that `encoding` has
+    no character for stay visible as surrogates (PEP 383).
+
+    Parameters
+    ----------
+    line_end : "any", "lf" or "crlf"
+        What ends a line: CR LF, LF and CR; or CR LF and LF; or CR LF. The others become a space.
 
     Raises
     ------
     UserError
         The file is truncated or corrupt, or `encoding` is unknown.
     """
-    line, rest, bare_cr = 1, "", None
+    line, rest, marked = 1, "", False
     try:
         with (
             open(path, "rb") as packed,
@@ -219,14 +204,10 @@ def text_blocks(path: Path, encoding: str, chars: int = BLOCK_CHARS) -> Iterator
         ):
             while True:
                 chunk = file.read(chars)
-                if chunk.endswith("\r"):
-                    chunk += file.read(1)
-                if bare_cr is None:
-                    bare_cr = "\r" in chunk and "\n" not in chunk
-                text = chunk.replace("\0", "").replace("\r\n", "\n")
-                if "\r" in text:
-                    text = text.replace("\r", "\n" if bare_cr else " ")
-                text = rest + text
+                while chunk.endswith("\r") and (more := file.read(1)):
+                    chunk += more
+                text = _unify(chunk if marked else chunk.removeprefix("\ufeff"), line_end)
+                text, marked = rest + text, True
                 end = text.rfind("\n") + 1 if chunk else len(text)
                 block, rest = text[:end], text[end:]
                 if block:

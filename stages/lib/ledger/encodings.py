@@ -1,0 +1,127 @@
+"""Tell the encoding of text that is not UTF-8 by the letters that it would have in each.
+
+Any bytes are text in several encodings, mostly in letters that no language uses. So a candidate
+counts only if most of its letters are common ones, and none but one may count: what could be
+Korean as well as Portuguese is not guessed.
+"""
+
+import re
+from collections import Counter
+from itertools import pairwise
+
+# What German, French, Spanish, Portuguese, Italian, Dutch and the Nordic languages write.
+_WESTERN = ["äöüßéèêëàâçîïôûùœáíóúñãõìòåæø"]
+_CENTRAL = ["ąćęłńóśźż", "áčďéěíňóřšťúůýžäĺľôŕ", "áéíóöőúüű", "ăâîşţ", "čšžćđ"]
+_BALTIC = ["ąčęėįšųūž", "āčēģīķļņšūž", "äõöüšž"]
+_TURKISH = ["çğıöşüâ\u0307"]
+_RUSSIAN = ["оеаинтсрвлкмдпу"]
+_GREEK = ["αοιετσνηυρπκάέήίόύώς"]
+_KOREAN = [
+    "비주당구사무유대민용시기정소어보실리더불지차경원이서의량동문군선미김료금회통신관인남전갑수자을산래거식부"
+    "새누임및합성국울북표홍천례일후영타한진입치안고스강담간독등상류여도활양제광론공장박언현충품련호송화월재조건"
+    "청우렌창석종포속중트역교마터승모아해하병다로오개철과점급체카태윤명에세요생희계나연탈은위환발단드설훈평티직"
+    "협예행운내외택케분가방레융최농출업배책항작좌피파노준디백복규테함순착덕코권매비급여출장식대카페커피택시"
+]
+_KANA = "".join(map(chr, [*range(0x3041, 0x3094), *range(0x30A1, 0x30FD)]))
+_JAPANESE = [
+    _KANA
+    + "日一国会人年大十二本中長出三時行見月分後前生五間上東四今金九入学高円子外八六下来気小七山話女"
+    + "北午百書先名川千水半男西電校語土木車食費品用料代店社通信交旅消耗賃備駅事務所印刷送保険税手数"
+    + "給与議接待"
+]
+_CHINESE = [
+    "的一是在不了有和人这中大为上个国我以要他时来用们生到作地于出就分对成会可主发年动同工也能下过子说产种面而"
+    "方后多定行学法所民得经十三之进着等部度家电力里如水化高自二理起小物现实加量都两体制机当使点从业本去性好应"
+    "开合还因由其些前外天政四日那社事平形相全表间样与关各重新线内数正心明看利比质气第向道此变条问意建月公无系"
+    "费购采办招待餐饮差旅租软件服务续订金款员工资司北京上海广场品纸车票会议材料税信息技术设备管维修"
+]
+_TAIWANESE = [
+    "的一是在不了有和人這中大為上個國我以要他時來用們生到作地於出就分對成會可主發年動同工也能下過子說產種面而"
+    "方後多定行學法所民得經十三之進著等部度家電力裡如水化高自二理起小物現實加量都兩體制機當使點從業本去性好應"
+    "開合還因由其些前外天政四日那社事平形相全表間樣與關各重新線內數正心明看利比質氣第向道此變條問意建月公無系"
+    "費購採辦招待餐飲差旅租軟件服務訂金款員資司台北灣場品紙車票計程議材料稅信息技術設備管維修"
+]
+# (encoding, the letters of each of its languages, the share of letters that must be common).
+# Of equal ones the first counts: they read the same, or the later one is rare.
+_CANDIDATES = [
+    ("cp1252", _WESTERN, 0.9),
+    ("cp1250", _CENTRAL, 0.9),
+    ("cp1254", _TURKISH, 0.9),
+    ("cp1257", _BALTIC, 0.9),
+    ("cp850", _WESTERN, 0.9),
+    ("mac_roman", _WESTERN, 0.9),
+    ("cp1251", _RUSSIAN, 0.65),
+    ("koi8_r", _RUSSIAN, 0.65),
+    ("cp1253", _GREEK, 0.75),
+    ("cp949", _KOREAN, 0.5),
+    ("cp932", _JAPANESE, 0.5),
+    ("euc_jp", _JAPANESE, 0.5),
+    ("gb18030", _CHINESE, 0.4),
+    ("big5", _TAIWANESE, 0.4),
+]
+# So few letters are no sign of a rare encoding.
+_FEW = 4
+# Bytes of a file that show whether it is UTF-16.
+_HEAD = 1 << 16
+_LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "cp850", "mac_roman")
+WIDE = ("cp949", "cp932", "euc_jp", "gb18030", "big5")
+# Signs as western text has them: not inside of words, nor beside other such signs or letters.
+_SIGN = re.compile(
+    r"(?<![^\x00-\x7f])(?:[’–]|(?<![a-zA-Z])[£€¥§°±²³µ·½¼¾‘•…—™©®ªº¿¡]|[£€°²³½™®ªº…—](?![a-zA-Z]))"
+    r"(?![^\x00-\x7f])|(?<!\w)[“„«¿¡](?=\w)|(?<=\w)[”“»](?!\w)"
+)
+_RUN = re.compile(r"[^\x00-\x7f]{4,}")
+_MIXED = re.compile(r"[a-zA-Z][^\W\d_a-zA-Z]|[^\W\d_a-zA-Z][a-zA-Z]")
+
+
+def _share(sample: bytes, encoding: str, languages: list[str]) -> float:
+    """Return the share of the non-ASCII characters of `sample` that are common letters.
+
+    What no word has counts thrice against it: a capital behind a small letter, long runs of
+    accented letters, Latin letters beside Greek or Russian ones.
+    """
+    text = sample.decode(encoding, "replace").replace("\xa0", " ")
+    odd = 0
+    if encoding in _LATIN:
+        text = _SIGN.sub("", text)
+        odd = sum(map(len, _RUN.findall(text)))
+    elif encoding not in WIDE:
+        odd = len(_MIXED.findall(text))
+    if encoding not in WIDE:
+        odd += sum(a.islower() and b.isupper() and not (a + b).isascii() for a, b in pairwise(text))
+    counts = Counter(text.lower())
+    total = sum(n for char, n in counts.items() if char > "\x7f")
+    if not total:
+        return float(encoding == "cp1252")
+    if total < _FEW and encoding in _LATIN[1:]:
+        return 0.0
+    common = max(sum(counts[char] for char in set(letters)) for letters in languages)
+    return common / (total + 3 * odd)
+
+
+def guess_encoding(sample: bytes) -> str | None:
+    """Return the encoding of lines that hold bytes over 127 and are not UTF-8; None if more than
+    one could be meant, or none of those known here."""
+    shares = {name: _share(sample, name, letters) for name, letters, _ in _CANDIDATES}
+    likely = [name for name, _, least in _CANDIDATES if shares[name] >= least]
+    # The Latin encodings differ in few letters, of which a language has few: the best one counts.
+    latin = [name for name in likely if name in _LATIN]
+    best = [max(latin, key=shares.get)] if latin else []
+    best += [name for name in likely if name not in _LATIN]
+    return best[0] if len(best) == 1 else None
+
+
+def guess_utf16(head: bytes) -> str | None:
+    """Return 'utf-16-le' or 'utf-16-be' if the beginning of a file without a mark is such text.
+
+    Read with the right order of bytes, it has digits, delimiters and line ends; with the wrong
+    one, or if it is other text with zero bytes in it, it has hardly any.
+    """
+    if b"\0" not in head:
+        return None
+    texts = {name: head[:_HEAD].decode(name, "replace") for name in ("utf-16-le", "utf-16-be")}
+    plain = {name: sum(" " <= c <= "~" for c in text) for name, text in texts.items()}
+    name = max(plain, key=plain.get)
+    if plain[name] < 0.05 * len(texts[name]) or min(plain.values()) > 0.1 * plain[name]:
+        return None
+    return name if re.search("[\r\n]", texts[name]) else None
