@@ -6,7 +6,6 @@ came from, then one text column per canonical column with its role as field meta
 ``metrics/ingest/report.json`` (what was found and guessed, file by file). Parameters: ``ingest``.
 """
 
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -360,7 +359,7 @@ def find_dialect(
 def text_tasks(path: Path, file: str, reading: Reading, params: IngestParams) -> Iterator[Task]:
     """Yield the blocks of a text file as tasks, after its format is found."""
     # A cell that is filled from above may find it anywhere above, so the file is one block.
-    chars = files.BLOCK_CHARS if not params.fill_down else sys.maxsize
+    chars = files.BLOCK_CHARS if not params.fill_down else -1
     guessed = reading.encoding == "auto"
     encoding = files.find_encoding(path) if guessed else reading.encoding
     blocks = files.text_blocks(path, encoding, reading.line_end, SAMPLE_CHARS)
@@ -382,7 +381,11 @@ def parquet_tasks(path: Path, file: str, reading: Reading, params: IngestParams)
         with pq.ParquetFile(path, page_checksum_verification=True) as table:
             names, first, rows = table.schema_arrow.names, 1, table.metadata.num_rows
             layout = _layout(str(path), [names], reading, params)._replace(header_row=0)
-            for batch in table.iter_batches(batch_size=CHUNK_ROWS):
+            if params.fill_down:  # what fills a cell may stand anywhere above it
+                batches = table.read().combine_chunks().to_batches()
+            else:
+                batches = table.iter_batches(batch_size=CHUNK_ROWS)
+            for batch in batches:
                 batch.validate(full=True)
                 content, size = (first, batch), files.file_size(path) * len(batch) // rows
                 yield Task(path, file, reading, params, "parquet", layout, content, {}, size, True)
@@ -433,7 +436,11 @@ def read_parts(task: Task) -> list[Part]:
     if task.kind == "parquet":
         first, batch = task.content
         try:
-            rows = list(zip(*(column.to_pylist() for column in batch), strict=True))
+            rows = list(zip(*map(files.typed_cells, batch), strict=True))
+        except UnicodeDecodeError:
+            raise UserError(
+                f"{task.path}: a column of bytes holds no UTF-8 text; write text, or drop it"
+            ) from None
         except (ValueError, OverflowError) as error:
             raise files.damaged(task.path, error) from None
         return [sort_rows(task, "", task.layout, rows, list(range(first, first + len(rows))))]

@@ -296,6 +296,32 @@ def test_numbers_of_a_workbook_become_their_shortest_text(book):
     assert [files.cell_text(c) for c in (None, True, float("nan"))] == ["", "TRUE", ""]
 
 
+def test_cells_of_parquet_files_mean_what_they_meant(book):
+    columns = [
+        pa.array([1587000000123456789, 1587081600000000000], pa.timestamp("ns")),
+        pa.array(["한빛".encode(), b"NA"], pa.binary()).dictionary_encode(),
+        pa.array([b"abc", None], pa.binary(3)),
+        pa.array([12.1, 1e-7], pa.float32()),
+        pa.array([101.0, 2010.0], pa.float16()),
+        pa.array([float("inf"), float("nan")]),
+    ]
+    pq.write_table(pa.table(columns, HEADER), book.raw / "a.parquet")
+    book.ingest["patterns"] = {}
+    book.run("ingest")
+    assert book.cells() == [
+        ["2020-04-16 01:20:00", "한빛", "abc", "12.1E0", "101", "Infinity"],
+        ["2020-04-17", "NA", "", "0.0000001E0", "2010", ""],
+    ]
+
+
+def test_bytes_that_are_no_text_are_refused_in_a_parquet_file(book):
+    columns = [pa.array([row[i] for row in ROWS]) for i in range(6)]
+    columns[1] = pa.array([b"caf\xe9"] * 4)
+    pq.write_table(pa.table(columns, HEADER), book.raw / "a.parquet")
+    with pytest.raises(UserError, match=r"raw/a.parquet: a column of bytes holds no UTF-8 text"):
+        book.run("ingest")
+
+
 # Headers
 
 
@@ -530,6 +556,19 @@ def test_cells_are_filled_from_above_on_request(book):
     book.run("ingest")
     assert book.cells() == rows
     assert book.rejects() == [(5, "subtotal")]
+
+
+def test_cells_are_filled_over_the_borders_of_blocks(book, monkeypatch):
+    book.ingest["fill_down"] = ["vendor"]
+    rows = [[*row[:1], "NA" if i == 0 else "", *row[2:]] for i, row in enumerate(many(50))]
+    monkeypatch.setattr(ingest, "CHUNK_ROWS", 7)
+    monkeypatch.setattr(files, "BLOCK_CHARS", 90)
+    columns = [[row[i] for row in rows] for i in range(6)]
+    pq.write_table(pa.table(columns, HEADER), book.raw / "a.parquet", row_group_size=11)
+    (book.raw / "b.csv").write_text(csv_text([HEADER, *rows]))
+    write_xlsx(book.raw / "c.xlsx", {"S": [HEADER, *rows]})
+    book.run("ingest")
+    assert book.cells() == [[row[0], "NA", *row[2:]] for row in rows] * 3
 
 
 def test_too_many_refused_rows_fail_and_leave_nothing(book):

@@ -20,6 +20,8 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+import pyarrow as pa
+
 from stages.lib.ledger.encodings import WIDE, guess_encoding, guess_utf16
 from stages.lib.params import UserError
 
@@ -179,7 +181,8 @@ def _unify(text: str, line_end: str) -> str:
 def text_blocks(
     path: Path, encoding: str, line_end: Literal["any", "lf", "crlf"], chars: int = BLOCK_CHARS
 ) -> Iterator[Block]:
-    """Yield the text file at `path` in blocks of about `chars` characters, cut after a line.
+    """Yield the text file at `path` in blocks of about `chars` characters, cut after a line
+    (-1: in one).
 
     Line ends become "\\n"; NUL characters and the byte-order mark vanish. Bytes that `encoding` has
     no character for stay visible as surrogates (PEP 383).
@@ -270,6 +273,33 @@ def read_records(block: Block, delimiter: str, quote: str, last: bool) -> Record
     return Records(rows, starts, broken, None)
 
 
+# Parquet
+
+
+def typed_cells(column: pa.Array) -> list:
+    """Return the cells of a column of a parquet file as `cell_text` takes them.
+
+    Bytes are UTF-8 text, small floats the shortest decimal fraction that they stand for.
+
+    Raises
+    ------
+    UnicodeDecodeError
+        Some bytes are no UTF-8 text.
+    """
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    kind = column.type
+    if pa.types.is_float16(kind) or pa.types.is_float32(kind):
+        return column.to_numpy(zero_copy_only=False).astype(str).astype(float).tolist()
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        # What is finer than a second is cut off in any case, and Python has no nanoseconds.
+        column = column.cast(pa.timestamp("us", kind.tz), safe=False)
+    cells = column.to_pylist()
+    return (
+        [c.decode() if type(c) is bytes else c for c in cells] if "binary" in str(kind) else cells
+    )
+
+
 # Workbooks
 
 
@@ -283,7 +313,8 @@ def cell_text(cell: object) -> str:
             return str(int(cell))
         if 1e-4 <= abs(cell) < 1e15:
             return repr(cell)
-        return format(Decimal(repr(cell)), "f") if math.isfinite(cell) else ""
+        # Not a number stands for an empty cell, infinity for none.
+        return "" if math.isnan(cell) else format(Decimal(repr(cell)), "f")
     if cell is None:
         return ""
     if kind is bool:
