@@ -6,10 +6,14 @@ reason of every other row) and ``metrics/split/report.json``. Parameters: ``spli
 ``feature.fields``.
 
 Rows whose visible fields are all equal are one transaction to the model: they never stand on two
-sides. Accounts with fewer than ``min_rows_per_account`` rows are set aside. All others are dealt by
+sides, and where they are so many that they alone would move a figure of validation or test, they
+train. Accounts with fewer than ``min_rows_per_account`` rows are set aside. All others are dealt by
 lot, so a rare account may stand in the test alone; its rows count as wrong, as they would in use.
+A side that cannot come near its share, as whole vendors or days are not parted, is reported and
+printed.
 """
 
+from itertools import product
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -37,6 +41,16 @@ REPORT = Path("metrics/split/report.json")
 SIDES = ("train", "val", "test")
 ASIDE = ("rare account", "no date", "identical to an earlier side", "beyond max_train_rows")
 TRAIN, VAL, TEST = range(3)
+# How far a side may be from its share, in parts of the rows dealt, before it is worth a word.
+TOLERANCE = 0.01
+# Groups above this part of the smallest side are placed before all others; for so many of the
+# largest all ways to place them are tried.
+LARGE_GROUP = 0.1
+TRIED_GROUPS = 8
+# Identical rows train if they are more than this share of the smaller of validation and test, and
+# more than this number.
+MAX_BLOCK = 0.01
+MIN_BLOCK_ROWS = 5
 
 
 class SplitParams(Section):
@@ -89,13 +103,17 @@ def scan_group(task: tuple[int, str, list[str]]) -> tuple[np.ndarray, ...]:
         }
         or {fields[0]: rows[fields[0]]}
     )
-    empty = pc.equal(rows["group"], "").to_numpy()
+    same = row_digests(rows, fields)
+    alike = row_digests(letters, letters.column_names)
+    # Rows without a letter have nothing in common but that.
+    mute = np.all([pc.equal(column, "").to_numpy() for column in letters.columns], axis=0)
+    alike = np.where(mute[:, None], same, alike)
     return (
         row_digests(rows, [label]),
         row_digests(rows, ["group"]),
-        empty,
-        row_digests(rows, fields),
-        row_digests(letters, letters.column_names),
+        pc.equal(rows["group"], "").to_numpy(),
+        same,
+        alike,
         rows["date"].to_numpy().astype("datetime64[D]"),
     )
 
@@ -174,18 +192,88 @@ def deal_by_lot(
     return dealt[inverse]
 
 
+def large_blocks(same: np.ndarray, groups: np.ndarray, limit: float, most: float) -> np.ndarray:
+    """Return which rows stand in a group with more than `limit` identical rows, the largest groups
+    first as long as they have at most `most` rows together."""
+    _, block, times = np.unique(same, return_inverse=True, return_counts=True)
+    _, group, size = np.unique(groups, return_inverse=True, return_counts=True)
+    large = np.unique(group[times[block] > limit])
+    taken = []
+    for number in large[np.argsort(-size[large], kind="stable")]:
+        if size[number] <= most:
+            taken.append(number)
+            most -= size[number]
+    return np.isin(group, taken)
+
+
+def deal_groups(
+    groups: np.ndarray, label: np.ndarray, shares: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Return the side of each row: whole groups, the sides as near to their shares as that allows.
+
+    The largest groups are placed first, by lot among the places that overfill the sides least;
+    all small ones then by `deal_by_lot`, and some of them moved to where rows are still missing.
+
+    Parameters
+    ----------
+    groups, label : np.ndarray of int64, shape (rows,)
+    shares : np.ndarray of float64, shape (3,)
+        Of the rows, by side; sum 1.
+    """
+    members, inverse, size = np.unique(groups, return_inverse=True, return_counts=True)
+    room = shares * len(groups)
+    held, lot = np.full(len(members), -1), rng.permutation(len(members))
+    lot = lot[np.argsort(-size[lot], kind="stable")]
+    large = lot[size[lot] > LARGE_GROUP * room.min()]
+    few, more = large[:TRIED_GROUPS], large[TRIED_GROUPS:]
+    tried = np.indices((3,) * len(few)).reshape(len(few), 3 ** len(few)).T
+    put = np.stack([(tried == side) @ size[few] for side in range(3)], axis=1)
+    overfull = np.maximum(put - room, 0).sum(axis=1)
+    overfull[(put == 0).sum(axis=1) > len(members) - len(few)] += len(groups)
+    best = np.flatnonzero(overfull <= overfull.min() + 1e-9)
+    weight = shares[tried[best]].prod(axis=1)
+    chosen = rng.choice(best, p=weight / weight.sum())
+    held[few], room = tried[chosen], room - put[chosen]
+    for group in more:
+        fits = room >= size[group]
+        weight = np.where(fits, room, 0) if fits.any() else (room == room.max()).astype(float)
+        held[group] = rng.choice(3, p=weight / weight.sum())
+        room[held[group]] -= size[group]
+    rest = held < 0
+    if rest.any():
+        rows = np.flatnonzero(rest[inverse])
+        _, val, test = np.maximum(room, 0) / np.maximum(room, 0).sum()
+        held[inverse[rows]] = deal_by_lot(groups[rows], label[rows], val, test, rng)
+        room -= np.bincount(held[rest], weights=size[rest], minlength=3)
+        small = lot[rest[lot]]
+        for full, short in product(np.argsort(room), np.argsort(-room)):
+            while (need := min(-room[full], room[short])) > 0:
+                fits = small[(held[small] == full) & (size[small] <= need)]
+                fits = fits[np.cumsum(size[fits]) <= need]
+                if not len(fits):
+                    break
+                held[fits] = short
+                room[[full, short]] += size[fits].sum() * np.array([1, -1])
+    return held[inverse]
+
+
 def deal_by_time(date: np.ndarray, among: np.ndarray, val: float, test: float) -> np.ndarray:
     """Return the side of each row `among` (others -1): the past trains, the future tests.
 
-    All rows of one day stand on one side. The cuts are the days that come nearest to the shares
-    from above.
+    All rows of one day stand on one side. Of all cuts between days that leave no side empty, those
+    are taken that come nearest to the shares.
     """
     side = np.full(len(among), -1, np.int8)
     days, counts = np.unique(date[among], return_counts=True)
-    before = (np.cumsum(counts) - counts) / max(1, counts.sum())
-    of_day = np.where(
-        before >= 1 - test - 1e-9, TEST, np.where(before >= 1 - test - val - 1e-9, VAL, TRAIN)
-    )
+    before = (np.cumsum(counts) / max(1, counts.sum()))[:-1]
+    of_day = np.full(len(days), TRAIN)
+    if len(before) >= 2:
+        first = int(np.abs(before - (1 - test - val)).argmin())
+        first = np.minimum(first, np.arange(len(before)) - 1)[1:]
+        missed = np.abs(before[first] - (1 - test - val)) + np.abs(before[1:] - (1 - test))
+        second = int(missed.argmin())
+        of_day[first[second] + 1 :] = VAL
+        of_day[second + 2 :] = TEST
     side[among] = of_day[np.searchsorted(days, date[among])]
     return side
 
@@ -204,34 +292,60 @@ def stratified_subset(label: np.ndarray, count: int, rng: np.random.Generator) -
     return keep
 
 
-def split_rows(rows: Rows, params: SplitParams) -> tuple[np.ndarray, np.ndarray]:
-    """Return the side of each row (-1: set aside) and, for those, the position in `ASIDE`."""
+class Dealt(NamedTuple):
+    """The side of each row (-1: set aside), for those the position in `ASIDE` (else -1), and
+    which rows train because they are a large block."""
+
+    side: np.ndarray
+    aside: np.ndarray
+    blocks: np.ndarray
+
+
+def split_rows(rows: Rows, params: SplitParams) -> Dealt:
+    """Deal the rows, before `max_train_rows`."""
     rng = np.random.default_rng(params.seed)
     count = len(rows.label)
     side, aside = np.full(count, -1, np.int8), np.full(count, -1, np.int8)
+    blocks = np.zeros(count, bool)
     rare = np.bincount(rows.label, minlength=count)[rows.label] < params.min_rows_per_account
     aside[rare] = 0
+    val, test = params.val_size, params.test_size
     if params.strategy == "time":
         aside[(aside < 0) & np.isnat(rows.date)] = 1
-        side = deal_by_time(rows.date, aside < 0, params.val_size, params.test_size)
+        side = deal_by_time(rows.date, aside < 0, val, test)
         dealt = np.flatnonzero(side >= 0)
         earliest = np.full(count, len(SIDES), np.int8)
         np.minimum.at(earliest, rows.same[dealt], side[dealt])
         later = (side >= 0) & (side > earliest[rows.same])
         side[later], aside[later] = -1, 2
-    else:
-        groups = (
-            rows.same if params.strategy == "stratified" else linked_groups(rows.same, rows.vendor)
-        )
-        among = np.flatnonzero(aside < 0)
-        if len(among):
-            shares = params.val_size, params.test_size
-            side[among] = deal_by_lot(groups[among], rows.label[among], *shares, rng)
-    train = np.flatnonzero(side == TRAIN)
-    if params.max_train_rows and len(train) > params.max_train_rows:
-        extra = train[~stratified_subset(rows.label[train], params.max_train_rows, rng)]
-        side[extra], aside[extra] = -1, 3
-    return side, aside
+        return Dealt(side, aside, blocks)
+    groups = rows.same if params.strategy == "stratified" else linked_groups(rows.same, rows.vendor)
+    among = np.flatnonzero(aside < 0)
+    if not len(among):
+        return Dealt(side, aside, blocks)
+    limit = max(MIN_BLOCK_ROWS, MAX_BLOCK * min(val, test) * len(among))
+    blocks[among] = large_blocks(
+        rows.same[among], groups[among], limit, (1 - val - test) / 2 * len(among)
+    )
+    side[blocks] = TRAIN
+    lot = among[~blocks[among]]
+    more = len(among) / len(lot)
+    shares = np.array([1 - more * (val + test), more * val, more * test])
+    side[lot] = deal_groups(groups[lot], rows.label[lot], shares, rng)
+    return Dealt(side, aside, blocks)
+
+
+def cut_train(rows: Rows, dealt: Dealt, params: SplitParams) -> Dealt:
+    """Return the rows dealt, with at most `max_train_rows` of them in train."""
+    train = np.flatnonzero(dealt.side == TRAIN)
+    if not params.max_train_rows or len(train) <= params.max_train_rows:
+        return dealt
+    # Another lot than that of the sides.
+    rng = np.random.default_rng([params.seed, 1])
+    extra = train[~stratified_subset(rows.label[train], params.max_train_rows, rng)]
+    side, aside = dealt.side.copy(), dealt.aside.copy()
+    side[extra], aside[extra] = -1, 3
+    return Dealt(side, aside, dealt.blocks)
 
 
 def check_possible(rows: Rows, params: SplitParams) -> None:
@@ -248,65 +362,142 @@ def check_possible(rows: Rows, params: SplitParams) -> None:
         )
 
 
-def check_split(rows: Rows, side: np.ndarray, aside: np.ndarray, params: SplitParams) -> None:
-    """Raise UserError for a side without rows, RuntimeError for a broken promise."""
-    for number, name in enumerate(SIDES):
-        if not (side == number).any():
-            counts = ", ".join(f"{n} {int((side == i).sum()):,}" for i, n in enumerate(SIDES))
-            raise UserError(
-                f"split: {name} comes out empty ({counts}; {int((aside >= 0).sum()):,} rows set "
-                f"aside): {len(side):,} rows are too few, or too much alike, for strategy "
-                f"{params.strategy} with test_size {params.test_size}, val_size {params.val_size}, "
-                f"min_rows_per_account {params.min_rows_per_account}"
-            )
+def shares_of(dealt: Dealt) -> np.ndarray:
+    """Return the share of each side in the rows dealt, shape (3,)."""
+    counts = np.bincount(dealt.side[dealt.side >= 0], minlength=len(SIDES))
+    return counts / max(1, counts.sum())
+
+
+def largest_group(rows: Rows, dealt: Dealt, strategy: str) -> str:
+    """Return what the strategy could not part, and how large the largest of it is."""
+    kind, groups = {
+        "stratified": ("identical rows", rows.same),
+        "time": ("day", rows.date.astype(np.int64)),
+        "group": ("vendor", None),
+    }[strategy]
+    if groups is None:
+        groups = linked_groups(rows.same, rows.vendor)
+        kind = "vendor (with those that identical rows tie to it)"
+    among = dealt.aside < 0
+    most = np.unique(groups[among], return_counts=True)[1].max() / among.sum() if among.any() else 0
+    return f"strategy {strategy} parts no {kind}, and the largest holds {most:.1%} of the rows"
+
+
+def check_split(rows: Rows, dealt: Dealt, params: SplitParams) -> None:
+    """Raise UserError for a side without rows or a single account to learn, RuntimeError for a
+    broken promise."""
+    side, aside = dealt.side, dealt.aside
+    if empty := [name for number, name in enumerate(SIDES) if not (side == number).any()]:
+        counts = ", ".join(f"{n} {int((side == i).sum()):,}" for i, n in enumerate(SIDES))
+        raise UserError(
+            f"split: {empty[0]} comes out empty ({counts}; {int((aside >= 0).sum()):,} "
+            f"rows set aside): {len(side):,} rows are too few, or too much alike, for test_size "
+            f"{params.test_size}, val_size {params.val_size}, min_rows_per_account "
+            f"{params.min_rows_per_account}; {largest_group(rows, dealt, params.strategy)}"
+        )
+    if len(np.unique(rows.label[side == TRAIN])) < 2:
+        raise UserError(
+            f"split: all {int((side == TRAIN).sum()):,} training rows have the same "
+            f"{params.label_column}: there is nothing to tell apart; give a ledger, or a "
+            "max_train_rows and min_rows_per_account, that leave two accounts or more"
+        )
     if ((side < 0) != (aside >= 0)).any():
         raise RuntimeError("rows were lost")
-    dealt = side >= 0
-    if len(np.unique(rows.same[dealt])) != len(
-        np.unique(rows.same[dealt].astype(np.int64) * len(SIDES) + side[dealt])
-    ):
+    last, first = np.full(len(side), -1, np.int8), np.full(len(side), len(SIDES), np.int8)
+    there = np.flatnonzero(side >= 0)
+    np.maximum.at(last, rows.same[there], side[there])
+    np.minimum.at(first, rows.same[there], side[there])
+    if (last > first)[rows.same[there]].any():
         raise RuntimeError("identical rows stand on two sides")
 
 
-def make_report(rows: Rows, side: np.ndarray, aside: np.ndarray) -> dict:
+def make_remarks(rows: Rows, whole: Dealt, dealt: Dealt, params: SplitParams) -> list[str]:
+    """Return a line for each wish that could not be met as it stands.
+
+    Parameters
+    ----------
+    whole, dealt : Dealt
+        Before and after `max_train_rows`.
+    """
+    remarks = []
+    val, test = params.val_size, params.test_size
+    shares, wanted = shares_of(whole), np.array([1 - val - test, val, test])
+    among = max(1, (whole.side >= 0).sum())
+    if (np.abs(shares - wanted) > max(TOLERANCE, 1 / among) + 1e-9).any():
+        parts = (
+            f"{name} {got:.1%} (asked for {share:.1%})"
+            for name, got, share in zip(SIDES, shares, wanted, strict=True)
+        )
+        twice = int((whole.aside == 2).sum())
+        remarks.append(
+            f"shares of the rows: {', '.join(parts)}; "
+            f"{largest_group(rows, whole, params.strategy)}"
+            + (f"; {twice:,} rows identical to an earlier side were set aside" if twice else "")
+        )
+    alone = (rows.vendor < 0).mean()
+    if params.strategy == "group" and alone > 0.5:
+        remarks.append(f"{alone:.1%} of the rows have no vendor and are dealt one by one")
+    if params.strategy == "time" and (undated := (whole.aside == 1).mean()) > 0.5:
+        remarks.append(f"{undated:.1%} of the rows have no date and are set aside")
+    before = len(np.unique(rows.label[whole.side == TRAIN]))
+    after = len(np.unique(rows.label[dealt.side == TRAIN]))
+    if after < before:
+        remarks.append(
+            f"max_train_rows {params.max_train_rows} leaves {before - after:,} of {before:,} "
+            "accounts without a training row"
+        )
+    return remarks
+
+
+def make_report(rows: Rows, whole: Dealt, dealt: Dealt, remarks: list[str]) -> dict:
     """Return rows, accounts, vendors and dates of each side, and what the border lets through."""
+    side, aside = dealt.side, dealt.aside
 
     def of(values: np.ndarray, number: int) -> np.ndarray:
         values = values[side == number]
         return np.unique(values[values >= 0])
 
-    report = {"rows": len(side), "set_aside": {}, "sides": {}, "border": {}}
+    report = {
+        "rows": len(side),
+        "remarks": remarks,
+        "rows_without_vendor": int((rows.vendor < 0).sum()),
+        "rows_of_large_blocks_to_train": int(whole.blocks.sum()),
+        "set_aside": {},
+        "sides": {},
+        "border": {},
+    }
     for number, reason in enumerate(ASIDE):
         report["set_aside"][reason] = int((aside == number).sum())
     for number, name in enumerate(SIDES):
-        dates = rows.date[(side == number) & ~np.isnat(rows.date)]
+        here = side == number
+        dates = rows.date[here & ~np.isnat(rows.date)]
         report["sides"][name] = {
-            "rows": int((side == number).sum()),
+            "rows": int(here.sum()),
+            "share_before_max_train_rows": round(float(shares_of(whole)[number]), 6),
             "accounts": len(of(rows.label, number)),
             "vendors": len(of(rows.vendor, number)),
+            "rows_of_the_largest_block": int(np.bincount(rows.same[here]).max()),
             "first_date": str(dates.min()) if len(dates) else None,
             "last_date": str(dates.max()) if len(dates) else None,
         }
-    test = side == TEST
 
-    def unseen(values: np.ndarray) -> int:
-        return int((test & (values >= 0) & ~np.isin(values, of(values, TRAIN))).sum())
+    def across(number: int, values: np.ndarray, met: bool) -> int:
+        known = np.isin(values, of(values, TRAIN)) == met
+        return int(((side == number) & (values >= 0) & known).sum())
 
-    report["border"] = {
-        "test_rows_identical_to_train": int(
-            (test & np.isin(rows.same, of(rows.same, TRAIN))).sum()
-        ),
-        "test_rows_alike_but_for_digits": int(
-            (test & np.isin(rows.alike, of(rows.alike, TRAIN))).sum()
-        ),
-        "test_rows_of_unseen_accounts": unseen(rows.label),
-        "test_rows_of_unseen_vendors": unseen(rows.vendor),
-    }
+    for number, name in ((VAL, "val"), (TEST, "test")):
+        report["border"] |= {
+            f"{name}_rows_identical_to_train": across(number, rows.same, True),
+            f"{name}_rows_alike_but_for_digits": across(number, rows.alike, True),
+            f"{name}_rows_of_unseen_accounts": across(number, rows.label, False),
+            f"{name}_rows_of_unseen_vendors": across(number, rows.vendor, False),
+        }
     return report
 
 
 def write_sides(side: np.ndarray, aside: np.ndarray) -> None:
     """Write the rows of each side, and the numbers of those set aside."""
+    written = 0
     with open_table(IN) as file:
         schema, groups = file.schema_arrow, file.num_row_groups
     reasons = pa.array(ASIDE).dictionary_encode()
@@ -318,24 +509,33 @@ def write_sides(side: np.ndarray, aside: np.ndarray) -> None:
             table = read_group(IN, group)
             here = slice(start, start + len(table))
             for number, writer in enumerate(writers):
-                writer.write(table.filter(pa.array(side[here] == number)))
+                mine = table.filter(pa.array(side[here] == number))
+                writer.write(mine)
+                written += len(mine)
             gone = aside[here] >= 0
             why = pa.DictionaryArray.from_arrays(
                 pa.array(aside[here][gone].astype(np.int32)), reasons.dictionary
             )
             ids = table["row_id"].filter(pa.array(gone))
             left.write(pa.table([ids, why], schema=kinds))
+            written += len(ids)
             start += len(table)
+        if written != start:
+            raise RuntimeError(f"rows were lost: {start} in, {written} out")
 
 
 def main() -> None:
     params = load_params(split=SplitParams, feature=VisibleFields)
     rows = read_rows(params.split.label_column, params.feature.fields)
     check_possible(rows, params.split)
-    side, aside = split_rows(rows, params.split)
-    check_split(rows, side, aside, params.split)
-    write_sides(side, aside)
-    write_json(make_report(rows, side, aside), REPORT)
+    whole = split_rows(rows, params.split)
+    dealt = cut_train(rows, whole, params.split)
+    check_split(rows, dealt, params.split)
+    remarks = make_remarks(rows, whole, dealt, params.split)
+    write_sides(dealt.side, dealt.aside)
+    write_json(make_report(rows, whole, dealt, remarks), REPORT)
+    for remark in remarks:
+        print(f"split: {remark}")
 
 
 if __name__ == "__main__":

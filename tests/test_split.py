@@ -1,5 +1,7 @@
 """Every row is dealt once, equal rows to one side, and each strategy keeps its promise."""
 
+from itertools import product
+
 import ledger_files as ledger
 import numpy as np
 import pytest
@@ -77,12 +79,25 @@ def test_the_border_is_counted(book):
         return tuple("".join(filter(str.isalpha, row[name])) for name in ("vendor", "memo"))
 
     alike = {letters(row) for row in dealt["train"]}
-    assert report == {
-        "test_rows_identical_to_train": 0,
-        "test_rows_alike_but_for_digits": sum(letters(r) in alike for r in dealt["test"]),
-        "test_rows_of_unseen_accounts": sum(r["acct_code"] not in accounts for r in dealt["test"]),
-        "test_rows_of_unseen_vendors": sum(r["group"] not in vendors for r in dealt["test"]),
-    }
+    expected = {}
+    for side in ("val", "test"):
+        rows = dealt[side]
+        expected |= {
+            f"{side}_rows_identical_to_train": 0,
+            f"{side}_rows_alike_but_for_digits": sum(letters(r) in alike for r in rows),
+            f"{side}_rows_of_unseen_accounts": sum(r["acct_code"] not in accounts for r in rows),
+            f"{side}_rows_of_unseen_vendors": sum(r["group"] not in vendors for r in rows),
+        }
+    assert report == expected
+    assert report["test_rows_alike_but_for_digits"] > 0
+
+
+def test_rows_without_letters_are_not_alike(tmp_path, monkeypatch):
+    book = ledger.Ledger(tmp_path, monkeypatch)
+    rows = [["2020-04-16", str(i), f"{i * 7}-{i}", "1", f"010{i % 3}", ""] for i in range(60)]
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
+    border = book.run("ingest", "preprocess", "feature", "split")["border"]
+    assert border["test_rows_alike_but_for_digits"] == 0
 
 
 def test_time_trains_on_the_past(book):
@@ -177,6 +192,183 @@ def test_links_run_through_vendors_and_equal_rows():
                 edge += [other for other in np.flatnonzero(near).tolist() if other not in reached]
                 reached |= set(edge)
             assert set(np.flatnonzero(found == found[start]).tolist()) == reached
+
+
+def of_rows(book, rows: list[tuple]) -> dict:
+    """Split rows of (day, vendor, memo, account)."""
+    table = [[str(d), v, m, "1", a, ""] for d, v, m, a in rows]
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *table]))
+    book.preprocess["duplicates"] = "keep"
+    book.ingest.update(required=["account"], min_content_match=0.0)
+    return book.run("ingest", "preprocess", "feature", "split")
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    return ledger.Ledger(tmp_path, monkeypatch)
+
+
+def some_rows(vendors: list[str]) -> list[tuple]:
+    return [
+        (np.datetime64("2020-01-01") + i % 90, vendor, f"memo {i}", f"010{i % 4}")
+        for i, vendor in enumerate(vendors)
+    ]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_dominating_vendor_does_not_make_a_side_too_large(small, seed, capsys):
+    small.split.update(strategy="group", seed=seed)
+    report = of_rows(small, some_rows(["big"] * 86 + [f"v{i % 25}" for i in range(114)]))
+    got = [side["share_before_max_train_rows"] for side in report["sides"].values()]
+    assert got == pytest.approx([0.7, 0.1, 0.2], abs=0.0101)
+    assert (report["remarks"], capsys.readouterr().out) == ([], "")
+
+
+def test_shares_that_whole_vendors_cannot_meet_are_reported_and_printed(small, capsys):
+    small.split["strategy"] = "group"
+    report = of_rows(small, some_rows(["big"] * 160 + ["mid"] * 30 + ["low"] * 10))
+    assert [side["rows"] for side in report["sides"].values()] == [160, 10, 30]
+    remark = (
+        "shares of the rows: train 80.0% (asked for 70.0%), val 5.0% (asked for 10.0%), test 15.0% "
+        "(asked for 20.0%); strategy group parts no vendor (with those that identical rows tie to "
+        "it), and the largest holds 80.0% of the rows"
+    )
+    assert report["remarks"] == [remark]
+    assert capsys.readouterr().out == f"split: {remark}\n"
+
+
+SHARES = np.array([0.7, 0.1, 0.2])
+
+
+def test_few_groups_are_dealt_as_well_as_by_any_assignment():
+    choose = rng(4)
+    for _ in range(40):
+        sizes = choose.integers(1, 40, 6)
+        groups = np.repeat(np.arange(6), sizes)
+        side = split.deal_groups(groups, groups, SHARES, choose)
+        assert len(set(zip(groups.tolist(), side.tolist(), strict=True))) == 6
+
+        def missed(held, sizes=sizes):
+            counts = np.bincount(held, weights=sizes, minlength=3)
+            return np.abs(counts / sizes.sum() - SHARES).sum()
+
+        best = min(
+            missed(np.array(held)) for held in product(range(3), repeat=6) if len(set(held)) == 3
+        )
+        assert missed(side[np.cumsum(sizes) - 1]) == pytest.approx(best)
+
+
+def test_large_groups_leave_the_shares_to_small_ones():
+    choose = rng(8)
+    for largest in (1, 30, 500, 3000, 6900):
+        sizes = np.r_[largest, choose.zipf(1.7, 3000).clip(0, 300)]
+        groups = np.repeat(np.arange(len(sizes)), sizes)
+        side = split.deal_groups(groups, choose.integers(0, 50, len(groups)), SHARES, choose)
+        got = np.bincount(side) / len(groups)
+        assert got == pytest.approx(SHARES, abs=split.TOLERANCE / 4)
+
+
+def test_large_groups_stand_on_each_side_in_turn():
+    sizes = np.r_[[200] * 20, [1] * 6000]
+    groups, counts = np.repeat(np.arange(len(sizes)), sizes), np.zeros(3)
+    for seed in range(30):
+        side = split.deal_groups(groups, groups, SHARES, rng(seed))
+        counts += np.bincount(side[: 20 * 200 : 200], minlength=3)
+    assert counts / 600 == pytest.approx(SHARES, abs=0.06)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_large_blocks_of_identical_rows_train(small, seed):
+    small.split["seed"] = seed
+    rows = some_rows([f"v{i}" for i in range(1000)])
+    day = rows[0][0]
+    rows += [(day, "toll", "road", "0101")] * 40 + [(day, "a", "b", "0102")] * 5
+    report = of_rows(small, rows)
+    assert report["rows_of_large_blocks_to_train"] == 40
+    assert [row["vendor"] for row in sides(small)["train"]].count("toll") == 40
+    assert max(report["sides"][n]["rows_of_the_largest_block"] for n in ("val", "test")) <= 5
+    got = [side["share_before_max_train_rows"] for side in report["sides"].values()]
+    assert got == pytest.approx([0.7, 0.1, 0.2], abs=0.011)
+
+
+def test_large_blocks_leave_half_of_train_to_the_lot():
+    same = np.repeat(np.arange(4), [50, 30, 20, 2])
+    found = split.large_blocks(same, same, 10, 60)
+    assert np.bincount(same[found], minlength=4).tolist() == [50, 0, 0, 0]
+    found = split.large_blocks(same, same, 10, 45)
+    assert np.bincount(same[found], minlength=4).tolist() == [0, 30, 0, 0]
+    groups = np.where(same == 3, 2, same)
+    assert np.bincount(same[split.large_blocks(same, groups, 10, 99)]).tolist() == [50, 30]
+    found = split.large_blocks(same, groups, 15, 30)
+    assert np.bincount(same[found], minlength=4).tolist() == [0, 30, 0, 0]
+
+
+def test_most_rows_without_a_vendor_are_dealt_one_by_one_and_printed(small, capsys):
+    small.split["strategy"] = "group"
+    vendors = ["" if i % 5 else f"v{i % 7}" for i in range(200)]
+    report = of_rows(small, some_rows(vendors))
+    assert report["rows_without_vendor"] == 160
+    assert report["remarks"] == ["80.0% of the rows have no vendor and are dealt one by one"]
+    assert capsys.readouterr().out == f"split: {report['remarks'][0]}\n"
+
+
+def test_fewer_training_rows_than_accounts_are_reported_and_printed(small, capsys):
+    small.split["max_train_rows"] = 2
+    report = of_rows(small, some_rows(["v"] * 200))
+    assert report["sides"]["train"]["rows"] == 2
+    remark = "max_train_rows 2 leaves 2 of 4 accounts without a training row"
+    assert report["remarks"] == [remark]
+    assert capsys.readouterr().out == f"split: {remark}\n"
+
+
+def test_time_puts_undated_rows_aside_and_says_so(small, capsys):
+    small.split["strategy"] = "time"
+    rows = [("" if i % 3 else day, *rest) for i, (day, *rest) in enumerate(some_rows(["v"] * 180))]
+    report = of_rows(small, rows)
+    assert report["set_aside"]["no date"] == 120
+    assert report["remarks"][-1] == "66.7% of the rows have no date and are set aside"
+
+
+@pytest.mark.parametrize(
+    ("rows", "change", "message"),
+    [
+        (some_rows(["v"] * 2), {}, "comes out empty .*2 rows are too few"),
+        ([(*r[:3], "0101") for r in some_rows(["v"] * 60)], {}, "all 42 training rows have the"),
+        (some_rows(["v"] * 60), {"max_train_rows": 1}, "all 1 training rows have the same"),
+        (some_rows(["v"] * 60), {"strategy": "group"}, "largest holds 100.0% of the rows"),
+        ([("", *r[1:]) for r in some_rows(["v"] * 60)], {"strategy": "time"}, "time needs dates"),
+        (
+            [("2020-01-01", *r[1:]) for r in some_rows(["v"] * 60)],
+            {"strategy": "time"},
+            "val comes out empty .*parts no day, and the largest holds 100.0% of the rows",
+        ),
+        ([("2020-01-01", "v", "m", "0101")] * 60, {}, "comes out empty .*holds 100.0% of the rows"),
+    ],
+)
+def test_ledgers_that_cannot_be_split_are_one_line(small, rows, change, message):
+    small.split.update(change)
+    with pytest.raises(UserError, match=message) as error:
+        of_rows(small, rows)
+    assert "\n" not in str(error.value)
+    assert not (small.folder / "data/split").exists()
+
+
+def test_time_cuts_come_nearest_to_the_shares():
+    choose = rng(9)
+    for _ in range(60):
+        counts = choose.integers(1, 30, choose.integers(3, 9))
+        date = np.repeat(np.datetime64("2020-01-01") + np.arange(len(counts)), counts)
+        side = split.deal_by_time(date, np.ones(len(date), bool), 0.1, 0.2)
+        assert (np.diff(side) >= 0).all()
+        edges = np.cumsum(counts) / counts.sum()
+        best = min(
+            abs(edges[i] - 0.7) + abs(edges[j] - 0.8)
+            for j in range(len(counts) - 1)
+            for i in range(j)
+        )
+        train, val, test = np.bincount(side, minlength=3) / counts.sum()
+        assert min(train, val, test) > 0
+        assert abs(train - 0.7) + abs(test - 0.2) == pytest.approx(best)
 
 
 def test_days_are_not_torn():
