@@ -17,24 +17,32 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar, Literal
+from typing import Literal
 
 import datasets
 import numpy as np
 import torch
-import torch.nn.functional as F
 import transformers
+from huggingface_hub import save_torch_state_dict
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
-from pydantic import Field
+from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 from torch import nn
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, TrainingArguments
 
-from stages.lib.model.base_model import ModelParams, file_sha256, locked, resolve_base_model
+from stages.lib.model.base_model import (
+    ModelParams,
+    file_sha256,
+    locked,
+    pin_revision,
+    resolve_base_model,
+)
 from stages.lib.model.batches import pad_right
-from stages.lib.model.checkpoints import newest_sealed_checkpoint, run_key, seal_checkpoint
+from stages.lib.model.checkpoints import newest_sealed_checkpoint, run_key
 from stages.lib.model.process import only_one, stop_when_dvc_dies
 from stages.lib.model.scoring import LABEL_MAP, MANIFEST, load_base_model
+from stages.lib.model.trainer import CheckOptimizer, LabelTrainer, LiveMetrics, SealCheckpoints
 from stages.lib.model.trunk import decoder_layers, drop_trunk, pad_states, trunk_states
 from stages.lib.params import Section, UserError, load_params, run_stage
 
@@ -45,14 +53,26 @@ IS_MAIN = int(os.environ.get("RANK", "0")) == 0
 
 
 class LoraParams(Section):
+    enabled: bool
     r: int = Field(ge=1, le=1024)
     lora_alpha: int = Field(ge=1)
     lora_dropout: float = Field(ge=0, lt=1)
     target_modules: Literal["all-linear"] | list[str]
     bias: Literal["none", "all", "lora_only"]
+    use_rslora: bool
+    use_dora: bool
     task_type: Literal["CAUSAL_LM"]
     train_label_head: bool
     top_layers: int | None = Field(ge=1)
+
+
+def refuse_keys(section: object, instead: dict[str, str]) -> object:
+    """Return `section` unless it has a key that DeepSpeed knows, but that is set elsewhere."""
+    for key in section if isinstance(section, dict) else ():
+        if key in instead:
+            text = "'{key}' does not belong here: {instead}"
+            raise PydanticCustomError("misplaced", text, {"key": key, "instead": instead[key]})
+    return section
 
 
 class OffloadParams(Section):
@@ -64,6 +84,17 @@ class ZeroParams(Section):
     offload_optimizer: OffloadParams
     offload_param: OffloadParams
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_key_that_has_no_effect(cls, section: object) -> object:
+        instead = {
+            "cpu_offload": "it is the old name of offload_optimizer.device: cpu",
+            "cpu_offload_params": "it is the old name of offload_param.device: cpu",
+            "gradient_checkpointing": "DeepSpeed ignores it; set training.gradient_checkpointing",
+            "stage3_gather_16bit_weights_on_model_save": "remove it; the stage sees to it",
+        }
+        return refuse_keys(section, instead)
+
 
 class BF16Params(Section):
     enabled: bool
@@ -74,6 +105,29 @@ class DeepSpeedParams(Section):
     zero_optimization: ZeroParams
     bf16: BF16Params
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_key_that_is_set_elsewhere(cls, section: object) -> object:
+        batch = "it follows from training.per_device_train_batch_size and"
+        instead = {
+            "gradient_checkpointing": "DeepSpeed ignores it; set training.gradient_checkpointing",
+            "activation_checkpointing": "set training.gradient_checkpointing",
+            "fp16": "only bf16 is trained in; set bf16.enabled and model.dtype: bfloat16",
+            "optimizer": "it is AdamW; set training.learning_rate and training.weight_decay",
+            "scheduler": "set training.lr_scheduler_type and training.warmup_steps",
+            "train_batch_size": f"{batch} gradient_accumulation_steps; set those",
+            "train_micro_batch_size_per_gpu": "set training.per_device_train_batch_size",
+            "gradient_accumulation_steps": "set training.gradient_accumulation_steps",
+            "gradient_clipping": "set training.max_grad_norm",
+            "zero_force_ds_cpu_optimizer": "remove it; DeepSpeed's own optimizer, which needs a "
+            "compiler, is never used",
+            "zero_allow_untested_optimizer": "remove it; the stage sets it",
+            "stage": "it belongs into zero_optimization",
+            "offload_optimizer": "it belongs into zero_optimization",
+            "offload_param": "it belongs into zero_optimization",
+        }
+        return refuse_keys(section, instead)
+
 
 class TrainingParams(Section):
     launcher: str = Field(min_length=1)
@@ -81,6 +135,7 @@ class TrainingParams(Section):
     label_smoothing: float = Field(ge=0, lt=1)
     num_train_epochs: float = Field(gt=0)
     per_device_train_batch_size: int = Field(ge=1)
+    train_batch_tokens: int | None = Field(ge=1)
     per_device_eval_batch_size: int = Field(ge=1)
     gradient_accumulation_steps: int = Field(ge=1)
     gradient_checkpointing: bool
@@ -94,15 +149,57 @@ class TrainingParams(Section):
     max_eval_rows: int = Field(ge=1)
     save_strategy: Literal["no", "steps", "epoch"]
     save_steps: int = Field(ge=1)
+    keep_best: Literal["val_loss", "val_accuracy"] | None
+    early_stopping_patience: int | None = Field(ge=1)
     seed: int = Field(ge=0, lt=2**32)
 
 
+def check_training(training: TrainingParams) -> None:
+    """Raise a UserError where a best step is asked for that nothing would find or keep."""
+    where = "params_train.yaml: training"
+    if training.early_stopping_patience is not None and training.keep_best is None:
+        raise UserError(
+            f"{where}.early_stopping_patience: {training.early_stopping_patience}, but keep_best "
+            "names no metric that could stop improving; set keep_best, or the patience to null"
+        )
+    if training.keep_best is None:
+        return
+    strategies = {training.eval_strategy, training.save_strategy}
+    steps = {training.eval_steps, training.save_steps}
+    if "no" in strategies or len(strategies) > 1 or (strategies == {"steps"} and len(steps) > 1):
+        raise UserError(
+            f"{where}.keep_best: {training.keep_best} needs a checkpoint at every validation, got "
+            f"eval_strategy {training.eval_strategy} every {training.eval_steps} and save_strategy "
+            f"{training.save_strategy} every {training.save_steps} steps; make both pairs equal, "
+            "or set keep_best to null"
+        )
+
+
+def check_launch(world_size: int, n_rows: int, n_devices: int, local_world_size: int) -> None:
+    """Raise a UserError where more processes were started than there is work or devices for."""
+    where = "params_train.yaml: training.launcher"
+    if world_size > n_rows:
+        raise UserError(
+            f"{where}: {world_size} processes for {n_rows} training rows; start at most one a row"
+        )
+    if n_devices and local_world_size > n_devices:
+        raise UserError(
+            f"{where}: {local_world_size} processes for {n_devices} GPU(s) of this machine; "
+            f"set --nproc_per_node={n_devices}"
+        )
+
+
 def instantiate_model(
-    model: ModelParams, label_token_ids: list[int], gradient_checkpointing: bool
+    model: ModelParams, label_token_ids: list[int], *, all_weights: bool, checkpointing: bool
 ) -> nn.Module:
-    """Return the base model in training mode, with one logit a label token."""
-    loaded = load_base_model(resolve_base_model(model), model, label_token_ids)
-    if gradient_checkpointing:
+    """Return the base model in training mode, with one logit a label token.
+
+    Weights that are trained themselves (`all_weights`) are float32, whatever ``model.dtype`` says:
+    a step of the optimizer would be lost in the rounding of bfloat16.
+    """
+    stored = model.model_copy(update={"dtype": "float32"}) if all_weights else model
+    loaded = load_base_model(resolve_base_model(model), stored, label_token_ids)
+    if checkpointing:
         loaded.gradient_checkpointing_enable({"use_reentrant": False})
     return loaded.train()
 
@@ -123,7 +220,7 @@ def n_frozen_layers(model: nn.Module, lora: LoraParams) -> int:
             f"params.yaml: lora.top_layers: {lora.top_layers}, but the model has only {n_layers} "
             "layers; set it to null for all of them"
         )
-    if lora.top_layers < n_layers and lora.bias == "all":
+    if lora.enabled and lora.top_layers < n_layers and lora.bias == "all":
         raise UserError(
             "params.yaml: lora.bias: 'all' trains the biases of every layer; "
             "set lora.top_layers to null, or bias to none or lora_only"
@@ -144,7 +241,7 @@ def apply_peft_adapters(model: nn.Module, lora: LoraParams, base: ModelParams) -
     UserError
         No module of the model has one of the names in ``lora.target_modules``.
     """
-    settings = lora.model_dump(exclude={"train_label_head", "top_layers"})
+    settings = lora.model_dump(exclude={"enabled", "train_label_head", "top_layers"})
     if n_frozen := n_frozen_layers(model, lora):
         n_layers = len(decoder_layers(model))
         settings["layers_to_transform"] = list(range(n_frozen, n_layers))
@@ -167,6 +264,19 @@ def apply_peft_adapters(model: nn.Module, lora: LoraParams, base: ModelParams) -
         if isinstance(module, LoraLayer):
             module.cast_input_dtype_enabled = False
     return adapted
+
+
+def unfreeze(model: nn.Module, n_frozen: int, train_label_head: bool) -> nn.Module:
+    """Return `model` with all weights trainable, but the lowest `n_frozen` layers and what is
+    below them, and the label head unless `train_label_head`.
+    """
+    model.requires_grad_(True)
+    model.get_output_embeddings().requires_grad_(train_label_head)
+    if n_frozen:
+        model.get_input_embeddings().requires_grad_(False)
+    for layer in list(decoder_layers(model))[:n_frozen]:
+        layer.requires_grad_(False)
+    return model
 
 
 def configure_optimizer(model: nn.Module, training: TrainingParams) -> torch.optim.AdamW:
@@ -209,10 +319,18 @@ def configure_deepspeed(
             f"{where}.bf16.enabled: {deepspeed.bf16.enabled} contradicts model.dtype: "
             f"{model.dtype}; set both to bfloat16 (true), or both to float32 (false)"
         )
+    if deepspeed.bf16.enabled and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
+        raise UserError(
+            f"{where}.bf16.enabled: {torch.cuda.get_device_name()} has no bfloat16; set it to "
+            "false, and model.dtype: float32"
+        )
+    settings = zero.model_dump()
+    if zero.stage == 3:  # else checkpoints would lack the adapter as a file of its own
+        settings["stage3_gather_16bit_weights_on_model_save"] = True
     # The optimizer is ours (configure_optimizer), so DeepSpeed must not swap in its own, which
     # would need a compiler for offloading; the adapters are so small that this costs nothing.
     return {
-        "zero_optimization": zero.model_dump(),
+        "zero_optimization": settings,
         "bf16": {"enabled": deepspeed.bf16.enabled},
         "gradient_clipping": training.max_grad_norm,
         "train_micro_batch_size_per_gpu": training.per_device_train_batch_size,
@@ -220,103 +338,6 @@ def configure_deepspeed(
         "zero_force_ds_cpu_optimizer": False,
         "zero_allow_untested_optimizer": True,
     }
-
-
-def label_loss(
-    outputs, labels: torch.Tensor, num_items_in_batch=None, label_smoothing: float = 0.0
-) -> torch.Tensor:
-    """Return the cross-entropy over the accounts at the last position of each prompt.
-
-    Parameters
-    ----------
-    outputs : ModelOutput
-        ``logits`` (rows, 1, K).
-    labels : Tensor of int64, (rows,)
-        -1: the account has no training row; such a row has no loss.
-    num_items_in_batch : int or Tensor, optional
-        Rows of the whole optimizer step; the loss is their mean, over all its parts.
-    label_smoothing : float
-        Share of the target that is spread evenly over all accounts (Szegedy et al. 2016); in
-        training only, so that the validation loss stays the plain one.
-
-    Raises
-    ------
-    UserError
-        The loss is not a finite number: training on would destroy the model.
-    """
-    logits = outputs.logits[:, 0].float()
-    smoothing = label_smoothing if torch.is_grad_enabled() else 0.0
-    total = F.cross_entropy(
-        logits, labels, ignore_index=-1, reduction="sum", label_smoothing=smoothing
-    )
-    if not torch.isfinite(total):
-        raise UserError(
-            "the loss is not a finite number; try a smaller training.learning_rate, more "
-            "training.warmup_steps, or model.dtype: float32"
-        )
-    return total / (num_items_in_batch if num_items_in_batch is not None else len(labels))
-
-
-def length_grouped_order(
-    lengths: np.ndarray, rows_per_step: int, seed: int, epoch: int
-) -> np.ndarray:
-    """Return a random order in which the rows of one optimizer step are of like length.
-
-    Rows are shuffled, sorted by length within 50 steps' worth, cut into steps, and the steps are
-    shuffled; a step has the same rows whether one process takes it or several.
-    """
-    random = np.random.default_rng([seed, epoch])
-    order = random.permutation(len(lengths))
-    steps = []
-    for start in range(0, len(order), 50 * rows_per_step):
-        pool = order[start : start + 50 * rows_per_step]
-        pool = pool[np.argsort(-lengths[pool], kind="stable")]
-        steps += [pool[i : i + rows_per_step] for i in range(0, len(pool), rows_per_step)]
-    whole = [step for step in steps if len(step) == rows_per_step]
-    rest = [step for step in steps if len(step) < rows_per_step]
-    shuffled = [whole[i] for i in random.permutation(len(whole))]
-    return np.concatenate(shuffled + rest)
-
-
-class LengthGroupedSampler(torch.utils.data.Sampler):
-    """Rows in `length_grouped_order`, another one each epoch, the same after a resume."""
-
-    def __init__(self, lengths: list[int], rows_per_step: int, seed: int):
-        self.lengths, self.rows_per_step, self.seed = np.asarray(lengths), rows_per_step, seed
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return len(self.lengths)
-
-    def __iter__(self):
-        order = length_grouped_order(self.lengths, self.rows_per_step, self.seed, self.epoch)
-        return iter(order.tolist())
-
-
-class LabelTrainer(Trainer):
-    """The Trainer with the optimizer of `configure_optimizer` and rows grouped by length."""
-
-    def __init__(self, *, training: TrainingParams, **kwargs):
-        self.training = training
-        loss = partial(label_loss, label_smoothing=training.label_smoothing)
-        super().__init__(**kwargs, compute_loss_func=loss)
-        # Else the first row of every pass would not count as an item of the loss, as if labels
-        # were a text to be shifted by one: wrong by 1/rows, infinite for a pass of one row.
-        self._loss_shifts_labels = False
-
-    def create_optimizer(self, model=None) -> torch.optim.Optimizer:
-        if self.optimizer is None:
-            self.optimizer = configure_optimizer(self.model, self.training)
-        return self.optimizer
-
-    def _get_train_sampler(self, train_dataset=None) -> LengthGroupedSampler:
-        rows = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
-        return LengthGroupedSampler(
-            self.train_dataset["length"], rows * self.args.world_size, self.training.seed
-        )
 
 
 def collate(rows: list[dict], states: torch.Tensor | None = None) -> dict[str, torch.Tensor]:
@@ -343,71 +364,6 @@ def fixed_subset(dataset: datasets.Dataset, max_rows: int, seed: int) -> dataset
     keep = np.random.default_rng(seed).permutation(len(dataset))[:max_rows]
     lengths = np.asarray(dataset["length"])[keep]
     return dataset.select(keep[np.lexsort((keep, -lengths))])
-
-
-class LiveMetrics(TrainerCallback):
-    """Record the curves with dvclive, by optimizer step; after a resume, from the start again."""
-
-    NAMES: ClassVar = {
-        "loss": "train_loss",
-        "eval_loss": "val_loss",
-        "eval_accuracy": "val_accuracy",
-    }
-
-    def on_train_begin(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            from dvclive import Live
-
-            self.live = Live(str(METRICS), dvcyaml=None, save_dvc_exp=False)
-            for entry in state.log_history:
-                self.record(entry, entry["step"])
-
-    def record(self, logs: dict, step: int) -> None:
-        found = {name: logs[key] for key, name in self.NAMES.items() if key in logs}
-        if found:
-            self.live.step = step
-            for name, value in found.items():
-                self.live.log_metric(name, value)
-            self.live.make_summary()
-
-    def on_log(self, args, state, control, logs=None, **kwargs):
-        if state.is_world_process_zero:
-            self.record(logs, state.global_step)
-
-    def on_train_end(self, args, state, control, **kwargs):
-        if state.is_world_process_zero:
-            self.live.end()
-
-
-class SealCheckpoints(TrainerCallback):
-    """Mark each checkpoint as whole once every rank has written its part."""
-
-    def on_save(self, args, state, control, **kwargs):
-        if torch.distributed.is_initialized():
-            torch.distributed.barrier()
-        if state.is_world_process_zero:
-            seal_checkpoint(Path(args.output_dir) / f"checkpoint-{state.global_step}")
-
-
-class CheckOptimizer(TrainerCallback):
-    """Stop unless the optimizer that runs is the one configured."""
-
-    def __init__(self, training: TrainingParams):
-        self.training = training
-
-    def on_train_begin(self, args, state, control, optimizer=None, **kwargs):
-        inner = optimizer
-        while not isinstance(inner, torch.optim.AdamW) and hasattr(inner, "optimizer"):
-            inner = inner.optimizer
-        decay = {group["weight_decay"] for group in optimizer.param_groups} - {0.0}
-        base_rates = {group.get("initial_lr", group["lr"]) for group in optimizer.param_groups}
-        expected = {self.training.weight_decay} - {0.0}
-        wanted = base_rates == {self.training.learning_rate} and decay == expected
-        if type(inner) is not torch.optim.AdamW or not wanted:
-            raise RuntimeError(
-                f"the optimizer that runs is {type(inner).__name__} with learning rate "
-                f"{base_rates} and weight decay {decay}, not the one configured"
-            )
 
 
 def load_sides(training: TrainingParams) -> dict[str, datasets.Dataset]:
@@ -443,7 +399,7 @@ def run_through_trunk(
 
 
 def run_training(
-    model: PeftModel,
+    model: nn.Module,
     training: TrainingParams,
     deepspeed: dict | None,
     bf16: bool,
@@ -452,46 +408,84 @@ def run_training(
     scratch: Path,
 ) -> None:
     """Train `model` in place, from the newest whole checkpoint in `scratch` if there is one."""
+    ours = {"launcher", "gradient_checkpointing", "label_smoothing", "train_batch_tokens"}
+    ours |= {"max_eval_rows", "keep_best", "early_stopping_patience"}
+    best = {}
+    if training.keep_best:
+        best = {"metric_for_best_model": training.keep_best.replace("val_", "eval_")}
+        best |= {"greater_is_better": training.keep_best == "val_accuracy"}
     arguments = TrainingArguments(
         output_dir=str(scratch),
         deepspeed=deepspeed,
         bf16=bf16,
         use_cpu=not torch.cuda.is_available(),
-        save_total_limit=2,
+        load_best_model_at_end=training.keep_best is not None,
+        restore_callback_states_from_checkpoint=True,
         remove_unused_columns=False,
         label_names=["labels"],
         logging_nan_inf_filter=False,
         dataloader_pin_memory=torch.cuda.is_available(),
         ddp_find_unused_parameters=False,
         report_to="none",
-        **training.model_dump(
-            exclude={"launcher", "gradient_checkpointing", "label_smoothing", "max_eval_rows"}
-        ),
+        **best,
+        **training.model_dump(exclude=ours),
     )
+    callbacks = [
+        LiveMetrics(METRICS),
+        SealCheckpoints(),
+        CheckOptimizer(training.learning_rate, training.weight_decay),
+    ]
+    if training.early_stopping_patience is not None:
+        callbacks.append(EarlyStoppingCallback(training.early_stopping_patience))
     trainer = LabelTrainer(
-        training=training,
+        label_smoothing=training.label_smoothing,
+        train_batch_tokens=training.train_batch_tokens,
+        make_optimizer=partial(configure_optimizer, training=training),
         model=model,
         args=arguments,
         train_dataset=sides["train"],
         eval_dataset=sides["val"],
         data_collator=partial(collate, states=states),
         compute_metrics=validation_accuracy,
-        callbacks=[LiveMetrics(), SealCheckpoints(), CheckOptimizer(training)],
+        callbacks=callbacks,
     )
     checkpoint = newest_sealed_checkpoint(scratch, clean=IS_MAIN)
     if checkpoint and IS_MAIN:
         print(f"going on from {checkpoint.name}", flush=True)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    if training.keep_best and IS_MAIN:
+        print(f"the best {training.keep_best} is that of step {trainer.state.best_global_step}")
 
 
 def library_versions() -> dict[str, str]:
     return {name: version(name) for name in ("torch", "transformers", "peft")}
 
 
-def save_model(model: PeftModel, base: ModelParams, folder: Path) -> None:
-    """Write adapter, label map and manifest to `folder`, the same bytes for the same weights."""
-    shutil.rmtree(folder, ignore_errors=True)
-    model.save_pretrained(folder, save_embedding_layers=False)
+def trained_weights(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the trained weights on the CPU, whole, in the precision they were trained in.
+
+    DeepSpeed shares the float32 weights out among the ranks, so all of them have to call this;
+    only the main one gets the weights.
+    """
+    weights = {}
+    for name, weight in model.named_parameters():
+        if not weight.requires_grad:
+            continue
+        whole = weight.detach()
+        if hasattr(weight, "_hp_mapping") or hasattr(weight, "ds_id"):
+            from deepspeed.utils import safe_get_full_fp32_param
+
+            whole = safe_get_full_fp32_param(weight)
+        if IS_MAIN:
+            weights[name] = whole.to("cpu", copy=True).contiguous()
+    return weights
+
+
+def save_adapter(
+    model: PeftModel, weights: dict[str, torch.Tensor], base: ModelParams, folder: Path
+) -> None:
+    """Write the LoRA adapter to `folder`, the same bytes for the same weights."""
+    model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)
     config_path = folder / "adapter_config.json"
     config = json.loads(config_path.read_text(encoding="utf-8"))
@@ -499,6 +493,19 @@ def save_model(model: PeftModel, base: ModelParams, folder: Path) -> None:
     if isinstance(config["target_modules"], list):
         config["target_modules"].sort()  # peft keeps a set, whose order differs from run to run
     config_path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def save_model(
+    model: nn.Module, weights: dict[str, torch.Tensor], base: ModelParams, folder: Path
+) -> None:
+    """Write the trained weights, the label map and the manifest to `folder`."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if isinstance(model, PeftModel):
+        save_adapter(model, weights, base, folder)
+    else:
+        dtype = getattr(torch, base.dtype)
+        save_torch_state_dict({name: w.to(dtype) for name, w in weights.items()}, folder)
     shutil.copyfile(INPUT / LABEL_MAP, folder / LABEL_MAP)
     manifest = {
         "base_model": base.model_dump(exclude={"trust_remote_code"}),
@@ -525,34 +532,53 @@ def main() -> None:
     params = load_params(
         lora=LoraParams, model=ModelParams, deepspeed=DeepSpeedParams, training=TrainingParams
     )
+    check_training(params.training)
     deepspeed = configure_deepspeed(params.deepspeed, params.training, params.model)
+    sides = load_sides(params.training)
+    world_size, local = (int(os.environ.get(n, "1")) for n in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    check_launch(world_size, len(sides["train"]), torch.cuda.device_count(), local)
     if deepspeed and "RANK" not in os.environ:  # one process, no launcher: DeepSpeed wants MPI
         os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
     stop_when_dvc_dies()
+    params.model = pin_revision(params.model)
     scratch = scratch_folder(params)
     with ExitStack() as locks:
         if IS_MAIN:
             locks.enter_context(only_one(Path(".scratch/train.lock"), "a training"))
             locks.enter_context(only_one(scratch / "lock", "this very training"))
-        train(params, deepspeed, scratch)
+        train(params, deepspeed, sides, scratch)
 
 
-def train(params: SimpleNamespace, deepspeed: dict | None, scratch: Path) -> None:
+def train(
+    params: SimpleNamespace,
+    deepspeed: dict | None,
+    sides: dict[str, datasets.Dataset],
+    scratch: Path,
+) -> None:
     """Make the model, train it, save it, and drop the checkpoints."""
+    lora, training = params.lora, params.training
     label_map = json.loads((INPUT / LABEL_MAP).read_text(encoding="utf-8"))
-    transformers.set_seed(params.training.seed)
-    token_ids = [entry["token_id"] for entry in label_map["accounts"]]
-    model = instantiate_model(params.model, token_ids, params.training.gradient_checkpointing)
-    sides, states = load_sides(params.training), None
-    n_frozen = n_frozen_layers(model, params.lora)
-    model = apply_peft_adapters(model, params.lora, params.model)
+    transformers.set_seed(training.seed)
+    model = instantiate_model(
+        params.model,
+        [entry["token_id"] for entry in label_map["accounts"]],
+        all_weights=not lora.enabled,
+        checkpointing=training.gradient_checkpointing,
+    )
+    n_frozen, states = n_frozen_layers(model, lora), None
+    if lora.enabled:
+        model = apply_peft_adapters(model, lora, params.model)
+    else:
+        model = unfreeze(model, n_frozen, lora.train_label_head)
     if n_frozen:
-        states = run_through_trunk(model.get_base_model(), n_frozen, sides, scratch)
+        base = model.get_base_model() if lora.enabled else model
+        states = run_through_trunk(base, n_frozen, sides, scratch)
     bf16 = params.model.dtype == "bfloat16"
-    run_training(model, params.training, deepspeed, bf16, sides, states, scratch)
+    run_training(model, training, deepspeed, bf16, sides, states, scratch)
+    weights = trained_weights(model)
     if IS_MAIN:
-        save_model(model, params.model, OUTPUT)
+        save_model(model, weights, params.model, OUTPUT)
         shutil.rmtree(scratch, ignore_errors=True)
 
 

@@ -149,7 +149,7 @@ def tiny_params(model: Path) -> dict[str, object]:
         "training.warmup_steps": 2,
         "training.logging_steps": 1,
         "training.eval_strategy": "steps",
-        "training.eval_steps": 5,
+        "training.eval_steps": 2,
         "training.save_strategy": "steps",
         "training.save_steps": 2,
         "evaluate.bootstrap_resamples": 100,

@@ -1,10 +1,13 @@
 """Checkpoints: only whole ones count, and only those of the very same run."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from stages.lib.model.checkpoints import (
+    drop_old_checkpoints,
     is_sealed,
     newest_sealed_checkpoint,
     run_key,
@@ -12,11 +15,12 @@ from stages.lib.model.checkpoints import (
 )
 
 
-def make(folder: Path, step: int, sealed: bool = True) -> Path:
+def make(folder: Path, step: int, sealed: bool = True, best: int | None = None) -> Path:
     checkpoint = folder / f"checkpoint-{step}"
     (checkpoint / "global_step").mkdir(parents=True)
     (checkpoint / "optimizer.pt").write_bytes(b"0123456789")
     (checkpoint / "global_step/rank_0.pt").write_bytes(b"abc")
+    (checkpoint / "trainer_state.json").write_text(json.dumps({"best_global_step": best}))
     if sealed:
         seal_checkpoint(checkpoint)
     return checkpoint
@@ -84,3 +88,27 @@ def test_the_run_is_named_by_values_names_and_bytes(tmp_path):
     b.write_text("3")
     others.add(run_key({"lr": 1e-4, "r": 16}, [a, b]))
     assert len(others) == 4 and key not in others
+
+
+def steps(folder: Path) -> set[int]:
+    return {int(path.name.removeprefix("checkpoint-")) for path in folder.glob("checkpoint-*")}
+
+
+def test_old_checkpoints_go_but_not_the_best_ones_of_those_that_stay(tmp_path):
+    for step, best in [(2, 2), (4, 4), (6, 4), (8, 8), (10, 8)]:
+        make(tmp_path, step, best=best)
+        drop_old_checkpoints(tmp_path)
+    assert steps(tmp_path) == {8, 10}
+    make(tmp_path, 12, best=8)
+    drop_old_checkpoints(tmp_path)
+    assert steps(tmp_path) == {8, 10, 12}
+    make(tmp_path, 14, best=14)  # were it lost, a run from 12 would still need 8
+    drop_old_checkpoints(tmp_path)
+    assert steps(tmp_path) == {8, 12, 14}
+
+
+def test_a_checkpoint_whose_best_one_is_lost_is_not_used(tmp_path):
+    older, best, newest = make(tmp_path, 2), make(tmp_path, 4, best=4), make(tmp_path, 6, best=4)
+    assert newest_sealed_checkpoint(tmp_path, clean=False) == newest
+    shutil.rmtree(best)
+    assert newest_sealed_checkpoint(tmp_path, clean=False) == older

@@ -10,8 +10,10 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,129 +23,18 @@ import psutil
 import pytest
 import torch
 from conftest import ROOT, environment, run, run_stage, set_params
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM
 
 from stages import train
+from stages.lib.model import trainer as training_loop
 from stages.lib.model.process import only_one
 from stages.lib.model.scoring import load_trained_model, score_rows
+from stages.lib.model.trainer import EpochBatches
 from stages.lib.params import UserError, load_params
 from stages.lib.params import run_stage as exit_as_a_stage
-
-# The loss ---------------------------------------------------------------------------------------
-
-
-def outputs(logits: torch.Tensor) -> SimpleNamespace:
-    return SimpleNamespace(logits=logits[:, None])
-
-
-def brute_force_loss(logits: torch.Tensor, labels: list[int]) -> float:
-    total = 0.0
-    for row, label in zip(logits.double().tolist(), labels, strict=True):
-        if label >= 0:
-            total -= np.log(np.exp(row[label]) / np.exp(row).sum())
-    return total
-
-
-def test_the_loss_is_the_mean_cross_entropy_over_the_accounts():
-    torch.manual_seed(0)
-    logits, labels = torch.randn(8, 5), [0, 4, 2, 2, 1, 0, 3, 4]
-    found = train.label_loss(outputs(logits), torch.tensor(labels))
-    assert float(found) == pytest.approx(brute_force_loss(logits, labels) / 8)
-
-
-def test_a_row_of_an_unseen_account_has_no_loss():
-    torch.manual_seed(0)
-    logits, labels = torch.randn(4, 5), [0, -1, 2, -1]
-    found = train.label_loss(outputs(logits), torch.tensor(labels), torch.tensor(4))
-    assert float(found) == pytest.approx(brute_force_loss(logits, labels) / 4)
-
-
-def test_the_parts_of_a_step_add_up_to_its_loss_and_gradient():
-    torch.manual_seed(0)
-    logits, labels = torch.randn(8, 5, requires_grad=True), torch.tensor([0, 4, 2, 2, 1, 0, 3, 4])
-    whole = train.label_loss(outputs(logits), labels, 8)
-    (expected,) = torch.autograd.grad(whole, logits)
-    parts = [
-        train.label_loss(outputs(logits[part]), labels[part], 8)
-        for part in (slice(0, 3), slice(3, 8))
-    ]
-    (found,) = torch.autograd.grad(sum(parts), logits)
-    torch.testing.assert_close(sum(parts), whole)
-    torch.testing.assert_close(found, expected)
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
-def test_a_loss_that_is_not_finite_is_refused(value):
-    logits = torch.zeros(2, 3)
-    logits[1, 0] = value
-    with pytest.raises(UserError, match=r"not a finite number; try a smaller training.learning_ra"):
-        train.label_loss(outputs(logits), torch.tensor([0, 0]))
-
-
-def test_bfloat16_logits_are_added_up_in_float32():
-    logits = torch.randn(8, 5, dtype=torch.bfloat16)
-    assert (
-        train.label_loss(outputs(logits), torch.zeros(8, dtype=torch.long)).dtype == torch.float32
-    )
-
-
-# The order of the rows --------------------------------------------------------------------------
-
-
-@given(
-    lengths=st.lists(st.integers(1, 60), min_size=1, max_size=700),
-    rows_per_step=st.integers(1, 40),
-    seed=st.integers(0, 5),
-)
-@settings(deadline=None, max_examples=50)
-def test_every_row_is_taken_once_an_epoch(lengths, rows_per_step, seed):
-    lengths = np.array(lengths)
-    order = train.length_grouped_order(lengths, rows_per_step, seed, 0)
-    assert sorted(order.tolist()) == list(range(len(lengths)))
-    again = train.length_grouped_order(lengths, rows_per_step, seed, 0)
-    assert order.tolist() == again.tolist()
-
-
-def test_steps_hold_rows_of_like_length_and_only_the_last_is_short():
-    lengths = np.random.default_rng(0).integers(5, 60, size=1003)
-    order = train.length_grouped_order(lengths, 16, 7, 0)
-    steps = [lengths[order[i : i + 16]] for i in range(0, 1003, 16)]
-    padding = sum(len(step) * step.max() for step in steps) / lengths.sum()
-    at_random = [lengths[i : i + 16] for i in range(0, 1003, 16)]
-    assert padding < 1.1 < sum(len(step) * step.max() for step in at_random) / lengths.sum()
-
-
-def test_another_epoch_or_seed_has_another_order():
-    lengths = np.arange(100)
-    orders = {
-        tuple(train.length_grouped_order(lengths, 8, seed, epoch))
-        for seed, epoch in [(1, 0), (1, 1), (2, 0)]
-    }
-    assert len(orders) == 3
-
-
-def test_the_sampler_follows_the_epoch_that_the_trainer_sets():
-    sampler = train.LengthGroupedSampler(list(range(1, 50)), 8, 3)
-    assert len(sampler) == 49
-    sampler.set_epoch(2)
-    expected = train.length_grouped_order(np.arange(1, 50), 8, 3, 2)
-    assert list(sampler) == expected.tolist()
-
-
-def test_one_process_and_two_take_the_same_rows_in_each_step():
-    """Accelerate deals batches to the ranks in turn: 2 ranks x 4 rows are 1 rank x 8 rows."""
-    from accelerate.data_loader import BatchSamplerShard
-    from torch.utils.data import BatchSampler
-
-    sampler = train.LengthGroupedSampler(list(range(1, 65)), 8, 3)
-    alone = [set(batch) for batch in BatchSampler(sampler, 8, False)]
-    ranks = [list(BatchSamplerShard(BatchSampler(sampler, 4, False), 2, rank)) for rank in range(2)]
-    assert [set(a) | set(b) for a, b in zip(*ranks, strict=True)] == alone
-
 
 # What is configured is what runs ----------------------------------------------------------------
 
@@ -215,6 +106,103 @@ def test_what_deepspeed_would_swallow_is_refused(values, expected):
         deepspeed_config(**values)
 
 
+MISPLACED = [
+    "gradient_checkpointing",
+    "activation_checkpointing",
+    "fp16",
+    "optimizer",
+    "scheduler",
+    "train_batch_size",
+    "train_micro_batch_size_per_gpu",
+    "gradient_accumulation_steps",
+    "gradient_clipping",
+    "zero_force_ds_cpu_optimizer",
+    "zero_allow_untested_optimizer",
+    "stage",
+    "offload_optimizer",
+    "offload_param",
+    "zero_optimization.cpu_offload",
+    "zero_optimization.cpu_offload_params",
+    "zero_optimization.gradient_checkpointing",
+    "zero_optimization.stage3_gather_16bit_weights_on_model_save",
+]
+
+
+@pytest.mark.parametrize("key", MISPLACED)
+def test_a_key_that_deepspeed_knows_but_that_is_set_elsewhere_is_refused(tmp_path, key):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    path = tmp_path / "params_train.yaml"
+    yaml = YAML()
+    content = yaml.load(ROOT / "params_train.yaml")
+    *middle, last = key.split(".")
+    node = content["deepspeed"]
+    for part in middle:
+        node = node[part]
+    node[last] = True
+    yaml.dump(content, path)
+    with pytest.raises(UserError) as caught:
+        sections(tmp_path)
+    section = ".".join(["deepspeed", *middle])
+    start = f"params_train.yaml: {section}: '{last}' does not belong here: "
+    assert str(caught.value).startswith(start)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("stage", 4, "deepspeed.zero_optimization.stage: Input should be 0, 1, 2 or 3; got 4"),
+        ("offload_optimizer", {"device": "nvme"}, "offload_optimizer.device: Input should be 'non"),
+        ("reduce_bucket_size", 5e8, "deepspeed.zero_optimization.reduce_bucket_size: unknown key"),
+    ],
+)
+def test_a_value_that_deepspeed_would_not_take_is_refused(tmp_path, key, value, expected):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    yaml = YAML()
+    content = yaml.load(ROOT / "params_train.yaml")
+    content["deepspeed"]["zero_optimization"][key] = value
+    yaml.dump(content, tmp_path / "params_train.yaml")
+    with pytest.raises(UserError) as caught:
+        sections(tmp_path)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"training__save_steps": 250}, "keep_best: val_loss needs a checkpoint at every valid"),
+        ({"training__save_strategy": "epoch"}, "keep_best: val_loss needs a checkpoint"),
+        ({"training__eval_strategy": "no", "training__save_strategy": "no"}, "keep_best: val_loss"),
+        (
+            {"training__keep_best": None, "training__early_stopping_patience": 2},
+            "early_stopping_patience: 2, but keep_best names no metric",
+        ),
+    ],
+)
+def test_a_best_step_that_could_not_be_kept_is_refused(values, expected):
+    with pytest.raises(UserError, match=rf"^params_train.yaml: training\.{expected}"):
+        train.check_training(sections(**values).training)
+
+
+def test_best_steps_need_no_equal_steps_where_both_go_by_epoch():
+    values = {"training__eval_strategy": "epoch", "training__save_strategy": "epoch"}
+    train.check_training(sections(**values, training__save_steps=7).training)
+
+
+@pytest.mark.parametrize(
+    ("world", "rows", "devices", "local", "expected"),
+    [
+        (8, 7, 0, 8, "8 processes for 7 training rows"),
+        (4, 100, 2, 4, r"4 processes for 2 GPU\(s\) of this machine; set --nproc_per_node=2"),
+    ],
+)
+def test_more_processes_than_rows_or_devices_are_refused(world, rows, devices, local, expected):
+    train.check_launch(7, 7, 2, 2)
+    train.check_launch(8, 8, 0, 8)
+    with pytest.raises(UserError, match=expected):
+        train.check_launch(world, rows, devices, local)
+
+
 def small_network() -> nn.Module:
     network = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4), nn.Linear(4, 2))
     network[2].requires_grad_(False)
@@ -238,23 +226,6 @@ def test_the_optimizer_has_the_configured_rate_and_decays_matrices_only():
         id(network[1].bias): 0.0,
     }
     assert {group["lr"] for group in optimizer.param_groups} == {3e-4}
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        lambda weights: torch.optim.SGD(weights, lr=3e-4, weight_decay=0.2),
-        lambda weights: torch.optim.AdamW(weights, lr=1e-3, weight_decay=0.2),
-        lambda weights: torch.optim.AdamW(weights, lr=3e-4, weight_decay=0.01),
-    ],
-)
-def test_another_optimizer_than_the_configured_one_does_not_train(wrong):
-    training = sections(training__learning_rate=3e-4, training__weight_decay=0.2).training
-    check = train.CheckOptimizer(training)
-    network = small_network()
-    check.on_train_begin(None, None, None, optimizer=train.configure_optimizer(network, training))
-    with pytest.raises(RuntimeError, match="not the one configured"):
-        check.on_train_begin(None, None, None, optimizer=wrong(network.parameters()))
 
 
 def test_target_modules_that_the_model_lacks_are_one_line(tiny_model):
@@ -487,11 +458,12 @@ def test_the_first_loss_is_that_of_the_base_model_on_the_first_rows(plain, tiny_
     label_map = json.loads((plain / "data/tokenize/label_map.json").read_text())
     tokens = [entry["token_id"] for entry in label_map["accounts"]]
     seed = sections(plain).training.seed
-    first = train.length_grouped_order(np.array(rows["length"]), 8, seed, 0)[:8].tolist()
+    first = next(iter(EpochBatches(rows["length"], 8, None, 1, 1, seed, lambda: 0)))
     model = AutoModelForCausalLM.from_pretrained(tiny_model).eval()
     with torch.inference_mode():
         logits = [model(torch.tensor([rows[i]["input_ids"]])).logits[0, -1, tokens] for i in first]
-    expected = brute_force_loss(torch.stack(logits), [rows[i]["label"] for i in first]) / 8
+    labels = torch.tensor([rows[i]["label"] for i in first])
+    expected = float(nn.functional.cross_entropy(torch.stack(logits).double(), labels))
     assert curve(plain, "train_loss")[0] == pytest.approx(expected, rel=1e-5)
 
 
@@ -506,29 +478,50 @@ def test_a_last_pass_of_one_row_has_a_loss_like_any_other(tokenized, trainer, tm
     assert all(np.isfinite(weight).all() for weight in adapter(folder).values())
 
 
-def not_finite_in_step_5():
-    sound, calls = train.label_loss, []
+def in_step_5(fault: Callable[[torch.Tensor], torch.Tensor]) -> None:
+    """Let `fault` change the logits of the fifth training step."""
+    sound, calls = training_loop.label_loss, []
 
     def loss(outputs, labels, num_items_in_batch=None, **settings):
-        calls.append(1)
-        logits = outputs.logits * (float("nan") if len(calls) == 5 else 1)
-        return sound(SimpleNamespace(logits=logits), labels, num_items_in_batch, **settings)
+        calls.append(torch.is_grad_enabled())
+        if calls[-1] and sum(calls) == 5:
+            outputs = SimpleNamespace(logits=fault(outputs.logits))
+        return sound(outputs, labels, num_items_in_batch, **settings)
 
-    train.label_loss = loss
+    training_loop.label_loss = loss
+
+
+def loss_not_finite():
+    in_step_5(lambda logits: logits * float("nan"))
+
+
+def gradient_not_finite():
+    in_step_5(lambda logits: logits + (logits * 0).abs().sqrt())  # sqrt is infinitely steep at 0
+
+
+def no_memory():
+    in_step_5(lambda logits: logits + torch.empty(1 << 50).sum())
 
 
 @pytest.mark.slow
-def test_a_loss_that_is_not_finite_stops_the_run_at_that_step(
-    tokenized, trainer, trained, tmp_path
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (loss_not_finite, "step 5: the loss is not a finite number; try a smaller training.lear"),
+        (gradient_not_finite, "step 5: the gradient is not a finite number; try a smaller"),
+        (no_memory, "step 5: out of memory with a batch of 8 rows of "),
+    ],
+)
+def test_a_step_that_goes_wrong_stops_the_run_and_keeps_what_was_good(
+    tokenized, trainer, trained, tmp_path, fault, message
 ):
     folder = copy_of(tokenized, tmp_path / "project")
-    code, log = trainer(folder, prepare=not_finite_in_step_5)
+    code, log = trainer(folder, prepare=fault)
     assert code == 1
-    assert "error: " in log and "the loss is not a finite number" in log
+    assert f"error: {message}" in log
     assert "Traceback" not in log
     assert not (folder / "models/train").exists()
-    kept = sorted(path.name for path in scratch(folder).glob("checkpoint-*"))
-    assert kept == ["checkpoint-2", "checkpoint-4"]
+    assert (scratch(folder) / "checkpoint-4/sha256.json").exists()
     assert len(curve(folder, "train_loss")) == 4
 
     code, log = trainer(folder)  # the cause is gone: it goes on from what was good
@@ -667,6 +660,68 @@ def test_a_killed_dvc_takes_the_training_with_it(tokenized, tmp_path):
     assert psutil.wait_procs([stage], timeout=60)[1] == []
 
 
+# Variants ---------------------------------------------------------------------------------------
+
+VARIANTS = {
+    "all weights": {"lora__enabled": False, "training__learning_rate": 3e-3},
+    "upper layer's weights": {"lora__enabled": False, "training__learning_rate": 3e-3},
+    "rsLoRA": {"lora__use_rslora": True},
+    "DoRA": {"lora__use_dora": True},
+    "DoRA in bfloat16": {"lora__use_dora": True, **{"model__dtype": "bfloat16"}},
+    "attention only, biases": {"lora__target_modules": ["q_proj", "v_proj"], "lora__bias": "all"},
+    "frozen head": {"lora__train_label_head": False},
+    "batches of tokens": {"training__train_batch_tokens": 150},
+    "bfloat16": {"model__dtype": "bfloat16"},
+    "cosine": {"training__lr_scheduler_type": "cosine"},
+    "best accuracy": {"training__keep_best": "val_accuracy"},
+    "gradient checkpointing": {"training__gradient_checkpointing": True},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_variant_learns_saves_and_reloads(tokenized, trainer, tmp_path, variant):
+    import datasets
+
+    values = {"lora__top_layers": None, **VARIANTS[variant]}
+    if variant == "upper layer's weights":
+        values["lora__top_layers"] = 1
+    folder = copy_of(tokenized, tmp_path / "project", training__num_train_epochs=4, **values)
+    code, log = trainer(folder)
+    assert code == 0, log
+    losses = curve(folder, "train_loss")
+    assert np.mean(losses[-3:]) < 0.9 * np.mean(losses[:3])
+
+    metric = values.get("training__keep_best", "val_loss")
+    best = (max if metric == "val_accuracy" else min)(curve(folder, metric))
+    rows = datasets.load_from_disk(str(folder / "data/tokenize/val"))
+    model = load_trained_model(folder / "models/train", trust_remote_code=False)
+    scores = torch.from_numpy(score_rows(model, rows["input_ids"], 100, "test"))
+    labels = torch.tensor(rows["label"])
+    found = {
+        "val_loss": float(nn.functional.cross_entropy(scores, labels)),
+        "val_accuracy": float((scores.argmax(1) == labels).float().mean()),
+    }
+    tolerance = 1e-4 if values.get("model__dtype") is None else 3e-2  # merged, then rounded
+    assert found[metric] == pytest.approx(best, rel=tolerance)
+
+
+@pytest.mark.slow
+def test_early_stopping_ends_a_run_that_no_longer_improves(tokenized, trainer, tmp_path):
+    folder = copy_of(
+        tokenized,
+        tmp_path / "project",
+        training__num_train_epochs=60,
+        training__learning_rate=0.1,
+        training__early_stopping_patience=3,
+    )
+    code, log = trainer(folder)
+    assert code == 0, log
+    losses = curve(folder, "val_loss")
+    assert int(np.argmin(losses)) == len(losses) - 4  # three validations later it ended
+    assert len(curve(folder, "train_loss")) < 300
+
+
 DEEPSPEED = {"deepspeed__enabled": True, **PLAIN}
 
 
@@ -678,14 +733,119 @@ def test_deepspeed_runs_without_a_launcher_and_gives_the_same_model(plain, token
     assert_alike(plain, folder)
 
 
+def torchrun(folder: Path, *options: str) -> list[str]:
+    launcher = [sys.executable, "-m", "torch.distributed.run", *options]
+    return [*launcher, "-m", "stages.train"]
+
+
+STAGES = {
+    "no DeepSpeed": {"deepspeed__enabled": False},
+    "ZeRO-1": {"deepspeed__zero_optimization__stage": 1},
+    "ZeRO-2": {"deepspeed__zero_optimization__stage": 2},
+    "ZeRO-2, no offload": {"deepspeed__zero_optimization__offload_optimizer__device": "none"},
+    "ZeRO-3": {"deepspeed__zero_optimization__stage": 3},
+    "ZeRO-3, parameters offloaded": {
+        "deepspeed__zero_optimization__stage": 3,
+        "deepspeed__zero_optimization__offload_param__device": "cpu",
+    },
+}
+
+
 @pytest.mark.slow
-def test_two_ranks_of_zero_2_give_the_model_of_one_plain_process(plain, tokenized, tmp_path):
+@pytest.mark.parametrize("stage", STAGES)
+def test_two_ranks_give_the_model_of_one_plain_process(plain, tokenized, tmp_path, stage):
     """Same global batch, no dropout (its masks differ from rank to rank). The ranks add gradients
     in another order than one process, and Adam divides by their size: see `assert_alike`."""
-    folder = copy_of(
-        tokenized, tmp_path / "project", training__per_device_train_batch_size=4, **DEEPSPEED
-    )
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    done = run([*torchrun, "--nproc_per_node=2", "-m", "stages.train"], folder)
+    values = {"training__per_device_train_batch_size": 4, **DEEPSPEED, **STAGES[stage]}
+    folder = copy_of(tokenized, tmp_path / "project", **values)
+    done = run(torchrun(folder, "--standalone", "--nproc_per_node=2"), folder)
     assert done.returncode == 0, done.stderr
     assert_alike(plain, folder)
+
+
+@pytest.mark.slow
+def test_two_nodes_that_meet_by_network_give_the_model_of_one_process(plain, tokenized, tmp_path):
+    """Each node has a checkout of its own, as hosts have; the first writes the model."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    options = ["--nnodes=2", "--nproc_per_node=1", "--rdzv-backend=c10d", "--rdzv-id=test"]
+    options += [f"--rdzv-endpoint=127.0.0.1:{port}", "--local-addr=127.0.0.1"]
+    values = {"training__per_device_train_batch_size": 4, **DEEPSPEED}
+    folders = [copy_of(tokenized, tmp_path / name, **values) for name in ("one", "two")]
+    nodes = [
+        subprocess.Popen(
+            torchrun(folder, *options),
+            cwd=folder,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for folder in folders
+    ]
+    logs = [node.communicate(timeout=600)[0] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], "".join(logs)
+    wrote = [folder for folder in folders if (folder / "models/train").exists()]
+    assert len(wrote) == 1
+    assert_alike(plain, wrote[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", [2, 3])
+def test_a_killed_deepspeed_run_goes_on(tokenized, tmp_path, stage):
+    values = {"training__per_device_train_batch_size": 4, "training__num_train_epochs": 4}
+    values |= {**DEEPSPEED, "deepspeed__zero_optimization__stage": stage}
+    whole = copy_of(tokenized, tmp_path / "whole", **values)
+    killed = copy_of(tokenized, tmp_path / "killed", **values)
+    command = torchrun(killed, "--standalone", "--nproc_per_node=2")
+    assert run(command, whole).returncode == 0
+    process = subprocess.Popen(
+        command, cwd=killed, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    while not list(killed.glob(".scratch/train-*/checkpoint-6/sha256.json")):
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.01)
+    for child in [*psutil.Process(process.pid).children(recursive=True), process]:
+        child.kill()
+    process.wait()
+    done = run(command, killed)
+    assert done.returncode == 0, done.stderr
+    assert "going on from checkpoint-" in done.stdout
+    assert results(killed) == results(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_stopped_run_fails_leaves_no_orphan_and_goes_on(
+    tokenized, trained, tmp_path, number, ranks
+):
+    folder = copy_of(tokenized, tmp_path / "project")
+    command = [sys.executable, "-m", "stages.train"]
+    if ranks == 2:
+        command = torchrun(folder, "--standalone", "--nproc_per_node=2")
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(folder.glob(".scratch/train-*/checkpoint-2/sha256.json")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    family = [*psutil.Process(process.pid).children(recursive=True)]
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert psutil.wait_procs(family, timeout=60)[1] == []
+    assert not (folder / "models/train").exists()
+    if ranks == 1:
+        assert ("error: interrupted" in errors) == (number == signal.SIGINT)
+        assert "Traceback" not in errors
+        done = run(command, folder)
+        assert done.returncode == 0, done.stderr
+        assert "going on from checkpoint-" in done.stdout
+        assert results(folder) == results(trained)

@@ -84,6 +84,8 @@ def _problems(file: str, section: str, error: ValidationError) -> list[str]:
                 text = "unknown key; remove it or correct its spelling"
             case "missing":
                 text = "missing key; add it"
+            case "misplaced":
+                text = item["msg"]
             case _:
                 text = f"{item['msg'].removeprefix('Value error, ')}; got {item['input']!r}"
         lines.append(f"{file}: {key}: {text}")
@@ -130,4 +132,7 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
         sys.stdout.flush()
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except KeyboardInterrupt:
+        print("error: interrupted; run the same command again", file=sys.stderr)
+        sys.exit(130)
     sys.exit(0)

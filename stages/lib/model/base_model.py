@@ -250,6 +250,16 @@ def resolve_base_model(model: ModelParams) -> Path:
     return _from_hub(name, revision, model.trust_remote_code)
 
 
+def pin_revision(model: ModelParams) -> ModelParams:
+    """Return `model` with the sha256 of its folder as its revision, where it has none.
+
+    A local folder may change between training and use; what was trained on must be known.
+    """
+    if model.revision is not None or not model.name.startswith((".", "/")):
+        return model
+    return model.model_copy(update={"revision": folder_sha256(resolve_base_model(model))})
+
+
 def load_tokenizer(folder: Path):
     """Return the `tokenizers.Tokenizer` in `folder`, set to read special tokens as plain text.
 

@@ -59,6 +59,21 @@ def _step(checkpoint: Path) -> int:
     return int(checkpoint.name.rpartition("-")[2])
 
 
+def best_checkpoint(checkpoint: Path) -> Path | None:
+    """Return the checkpoint that was the best one when `checkpoint` was saved, if any."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    step = state["best_global_step"]
+    return checkpoint.with_name(f"checkpoint-{step}") if step else None
+
+
+def _usable(checkpoint: Path) -> bool:
+    """Tell whether `checkpoint` is whole, and the best one that a run from it may end with."""
+    if not is_sealed(checkpoint):
+        return False
+    best = best_checkpoint(checkpoint)
+    return best is None or best == checkpoint or is_sealed(best)
+
+
 def newest_sealed_checkpoint(folder: Path, *, clean: bool) -> Path | None:
     """Return the newest whole ``checkpoint-STEP`` in `folder`; None if there is none.
 
@@ -70,9 +85,21 @@ def newest_sealed_checkpoint(folder: Path, *, clean: bool) -> Path | None:
     """
     newest = None
     for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
-        if is_sealed(checkpoint):
-            newest = newest or checkpoint
-        elif clean:
+        if not is_sealed(checkpoint) and clean:
             print(f"{checkpoint.name} is not whole (killed while saving?): not used", flush=True)
             shutil.rmtree(checkpoint)
+        elif newest is None and _usable(checkpoint):
+            newest = checkpoint
     return newest
+
+
+def drop_old_checkpoints(folder: Path, keep: int = 2) -> None:
+    """Delete all but the newest `keep` checkpoints and those that were the best ones for them.
+
+    Called once the newest is sealed: at every moment there is one to go on from, with its best.
+    """
+    newest = sorted(folder.glob("checkpoint-*"), key=_step)[-keep:]
+    kept = {*newest, *map(best_checkpoint, newest)}
+    for checkpoint in folder.glob("checkpoint-*"):
+        if checkpoint not in kept:
+            shutil.rmtree(checkpoint)

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from peft import PeftModel
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, PreTrainedModel
@@ -152,11 +153,23 @@ def load_trained_model(folder: Path | str, trust_remote_code: bool) -> TrainedMo
     base = ModelParams(**manifest["base_model"], trust_remote_code=trust_remote_code)
     token_ids = [entry["token_id"] for entry in label_map["accounts"]]
     model = load_base_model(resolve_base_model(base), base, token_ids)
-    # In the base model's number format, as training computed with them.
-    model = PeftModel.from_pretrained(model, folder, autocast_adapter_dtype=False)
+    if (folder / "adapter_config.json").is_file():
+        # Merged, a forward pass has a third of the matrix products. The adapters are float32, so
+        # the sum is computed in float32 and rounded once to the base model's number format.
+        model = PeftModel.from_pretrained(model, folder).merge_and_unload()
+    else:
+        replace_weights(model, folder)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     accounts = [entry["acct_code"] for entry in label_map["accounts"]]
     return TrainedModel(model.to(device).eval(), accounts)
+
+
+def replace_weights(model: nn.Module, folder: Path) -> None:
+    """Put the weights in `folder`, of a training without adapters, into `model`."""
+    for path in sorted(folder.glob("*.safetensors")):
+        weights = load_file(path)
+        if unknown := model.load_state_dict(weights, strict=False).unexpected_keys:
+            raise UserError(f"{path}: holds {unknown[0]}, which the base model does not have")
 
 
 @torch.inference_mode()

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from stages.lib.model.base_model import file_sha256
 from stages.lib.model.batches import batches_by_length, pad_right
 from stages.lib.params import UserError
 
@@ -64,7 +65,7 @@ def trunk_states(
     input_ids : sequence of sequence of int
         Prompts.
     path : Path
-        The file that holds the states; one that is there already is taken as it is.
+        The file that holds the states; one that is there already is taken if it is whole.
 
     Returns
     -------
@@ -80,7 +81,8 @@ def trunk_states(
     starts = np.concatenate([[0], np.cumsum(lengths)])
     hidden_size = model.config.hidden_size
     shape = (int(starts[-1]), hidden_size)
-    if not path.exists():
+    seal = path.with_suffix(".sha256")
+    if not (path.exists() and seal.exists() and seal.read_text() == file_sha256(path)):
         n_bytes = shape[0] * shape[1] * model.dtype.itemsize
         if n_bytes > (free := shutil.disk_usage(path.parent).free):
             raise UserError(
@@ -90,6 +92,7 @@ def trunk_states(
         partial = path.with_suffix(".partial")
         _write_states(model, n_layers, input_ids, starts, _map(partial, shape, model.dtype))
         partial.rename(path)
+        seal.write_text(file_sha256(path))
     return _map(path, shape, model.dtype)
 
 
