@@ -1,0 +1,237 @@
+"""A real S3 server on this machine (SeaweedFS), and a team that shares one store on it.
+
+Test files take its fixtures with ``pytest_plugins = ["s3_server"]``.
+"""
+
+import ctypes
+import json
+import os
+import random
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, clone_project, run
+from ruamel.yaml import YAML
+
+BUCKET = "ledger"
+USERS = {
+    "team": ("team-secret", ["Admin", "Read", "Write", "List", "Tagging"]),
+    "reader": ("reader-secret", ["Read", "List"]),
+}
+# All that the store has: data/ingest holds the ledger's raw text and is not pushed.
+PULLED = ["preprocess", "feature", "split", "tokenize", "train", "baseline", "evaluate"]
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports that nobody listens on, below those that outgoing connections take."""
+    draw = random.Random(os.getpid() + time.monotonic_ns())
+    ports: list[int] = []
+    with ExitStack() as held:
+        while len(ports) < count:
+            port = draw.randrange(10_000, 32_000)
+            listener = held.enter_context(socket.socket())
+            try:
+                listener.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            ports.append(port)
+    return ports
+
+
+def die_with_parent() -> None:
+    """Let the kernel end this process when its parent ends, even by kill -9 (Linux)."""
+    pr_set_pdeathsig, sigkill = 1, 9
+    ctypes.CDLL(None).prctl(pr_set_pdeathsig, sigkill)
+
+
+class S3Server:
+    """One server with its data in `folder`; it can be killed and started again."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.data = folder / "data"
+        self.data.mkdir(parents=True)
+        self.ports = free_ports(8)
+        self.url = f"http://127.0.0.1:{self.ports[6]}"
+        self.filer = f"http://127.0.0.1:{self.ports[4]}/buckets/{BUCKET}"
+        identities = [
+            {
+                "name": name,
+                "credentials": [{"accessKey": name, "secretKey": secret}],
+                "actions": actions,
+            }
+            for name, (secret, actions) in USERS.items()
+        ]
+        (folder / "s3.json").write_text(json.dumps({"identities": identities}))
+
+    def start(self) -> None:
+        names = ("master", "volume", "filer", "s3")
+        options = []
+        for i, name in enumerate(names):
+            options += [f"-{name}.port={self.ports[2 * i]}"]
+            options += [f"-{name}.port.grpc={self.ports[2 * i + 1]}"]
+        weed = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+        command = [weed, "server", f"-dir={self.data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+        command += ["-master.telemetry=false", "-master.volumeSizeLimitMB=128", "-volume.max=0"]
+        command += ["-filer", "-s3", f"-s3.config={self.folder / 's3.json'}", *options]
+        # As Amazon's: no bucket out of nothing.
+        command += ["-s3.autoCreateBucket=false", "-s3.iam=false"]
+        command += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=self.folder, stdout=log, stderr=log, preexec_fn=die_with_parent
+            )
+        deadline = time.monotonic() + 60
+        while not self.is_ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError((self.folder / "log").read_text()[-2000:])
+            time.sleep(0.05)
+
+    def is_ready(self) -> bool:
+        """Tell whether a bucket can be made, an object be written, and S3 answers."""
+        try:
+            urllib.request.urlopen(urllib.request.Request(f"{self.filer}/", method="POST")).close()
+            self.write("ready", b"yes")
+            urllib.request.urlopen(self.url).close()
+        except urllib.error.HTTPError as error:
+            return error.code == 403  # S3 asks who we are
+        except OSError:
+            return False
+        return True
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def read(self, path: str) -> bytes:
+        with urllib.request.urlopen(f"{self.filer}/{path}") as answer:
+            return answer.read()
+
+    def write(self, path: str, content: bytes, method: str = "PUT") -> None:
+        request = urllib.request.Request(f"{self.filer}/{path}", data=content, method=method)
+        urllib.request.urlopen(request).close()
+
+    def delete(self, path: str) -> None:
+        self.write(path, b"", "DELETE")
+
+    def entries(self, path: str) -> list[str]:
+        """Return the names in the folder `path`; none if it is missing."""
+        request = urllib.request.Request(f"{self.filer}/{path}/?limit=10000")
+        request.add_header("Accept", "application/json")
+        try:
+            with urllib.request.urlopen(request) as answer:
+                found = json.load(answer)["Entries"] or []
+        except urllib.error.HTTPError:
+            return []
+        return [entry["FullPath"].rpartition("/")[2] for entry in found]
+
+
+def login(user: str = "team", secret: str | None = None) -> dict[str, str]:
+    """Return the environment of `user`: these keys, and nothing from this machine's AWS files."""
+    secret = secret or USERS[user][0]
+    return {
+        "AWS_ACCESS_KEY_ID": user,
+        "AWS_SECRET_ACCESS_KEY": secret,
+        "AWS_MAX_ATTEMPTS": "2",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def attempt(command: str, repository: Path, **extra: str) -> subprocess.CompletedProcess:
+    """Run ``dvc COMMAND``, however it ends; DVC's own notes lie beside the repository."""
+    notes = {"DVC_SITE_CACHE_DIR": str(repository.parent / f"{repository.name}-dvc")}
+    return run(["dvc", *shlex.split(command)], repository, **{**notes, **login(), **extra})
+
+
+def dvc(command: str, repository: Path, **extra: str) -> str:
+    done = attempt(command, repository, **extra)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def git(command: str, repository: Path) -> str:
+    done = run(["git", *shlex.split(command)], repository)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def stages_that_ran(output: str) -> list[str]:
+    return re.findall(r"Running stage '(\w+)'", output)
+
+
+def readme_lines(heading: str, start: str) -> list[str]:
+    """Return the lines of shell under `heading` in the README that begin with `start`."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = re.split(r"^#+ ", text.partition(f"# {heading}\n")[2], flags=re.M)[0]
+    blocks = "".join(re.findall(r"^```sh\n(.*?)^```", section, re.S | re.M))
+    lines = blocks.replace("\\\n", " ").splitlines()
+    return [line.partition("  #")[0].strip() for line in lines if line.startswith(start)]
+
+
+def add_remote(repository: Path, url: str, path: str) -> None:
+    """Add the store as the README says, at this server."""
+    for line in readme_lines("Artifacts on S3", "dvc remote"):
+        dvc(line.removeprefix("dvc ").replace("BUCKET/PATH", path), repository)
+    dvc(f"remote modify store endpointurl {url}", repository)
+
+
+def locked_outputs(repository: Path) -> dict[str, str]:
+    lock = YAML(typ="safe").load(repository / "dvc.lock")
+    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+
+def commit(repository: Path, message: str) -> None:
+    git("add -A", repository)
+    git(f"commit -qm '{message}'", repository)
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory):
+    server = S3Server(tmp_path_factory.mktemp("s3"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture(scope="session")
+def first(tiny_model, s3, tmp_path_factory) -> Path:
+    """Return the repository of a team's first member: everything has run, been committed, and
+    pushed to the store and to the bare repository ``hub`` beside it. Tests must not change it.
+    """
+    place = tmp_path_factory.mktemp("team")
+    repository = clone_project(place / "first", tiny_model)
+    add_remote(repository, s3.url, f"{BUCKET}/team")
+    dvc("repro", repository)
+    commit(repository, "results")
+    dvc("push", repository)
+    git("clone -q --bare . ../hub", repository)
+    git("remote add origin ../hub", repository)
+    git("fetch -q origin", repository)
+    return repository
+
+
+@pytest.fixture
+def clone(first, tmp_path) -> Path:
+    """Return a fresh clone of the team's repository, with an empty cache."""
+    git(f"clone -q {first.parent / 'hub'} {tmp_path / 'clone'}", first)
+    return tmp_path / "clone"
+
+
+@pytest.fixture
+def copy(first, tmp_path) -> Path:
+    """Return a copy of the first member's repository, with its cache and workspace."""
+    return shutil.copytree(first, tmp_path / "copy", symlinks=True)
