@@ -9,6 +9,7 @@ came from, then one text column per canonical column with its role as field meta
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from fnmatch import fnmatch
 from itertools import chain, compress, islice, product
 from pathlib import Path
@@ -22,7 +23,13 @@ from pydantic import AfterValidator, Field, model_validator
 from tqdm import tqdm
 
 from stages.lib.ledger import files
-from stages.lib.ledger.headers import HEADER_SEARCH_ROWS, Layout, find_layout
+from stages.lib.ledger.headers import (
+    HEADER_SEARCH_ROWS,
+    Layout,
+    find_layout,
+    header_key,
+    name_cells,
+)
 from stages.lib.ledger.parallel import cores, map_ordered
 from stages.lib.ledger.rows import NOT_TRANSACTIONS, Rules, encodable, find_reasons, shown
 from stages.lib.params import Section, UserError, load_params, run_stage
@@ -55,11 +62,17 @@ REJECTS = pa.schema(
 )
 
 # Loose on purpose: what a cell means is decided by preprocess, with the user's parameters.
-_AMOUNT = r"^[^0-9]{0,8}[0-9][0-9.,'’\s]*(E0)?[^0-9]{0,8}$"
+_AMOUNT = r"^[^0-9]{0,8}[0-9][0-9.,'’´`\x{301}\s]*(E0)?[^0-9]{0,8}$"
 _DATE = (
-    r"^(\d{1,4}\s?[-/.년年]\s?(\d{1,2}|\pL{3,10}\.?)\s?[-/.월月]\s?\d{1,4}|\d{8}|\d{5}(\.\d+)?"
-    r"|\d{1,2}\.?[ -]?\pL{3,10}\.?,?[ -]?\d{2,4}|\pL{3,10}\.? \d{1,2},? \d{4})([^0-9].*)?$"
+    r"^[^0-9]{0,12}(\d{1,4}\s?[-/.\s년年]\s?(\d{1,2}|\pL{3,10}\.?)\s?[-/.\s월月]\s?\d{1,4}"
+    r"|\d{8}(\d{4}|\d{6})?|\d{6}|\d{5}(\.\d+)?"
+    r"|\d{1,2}(st|nd|rd|th|er)?\.?[ -]?(de |of )?\pL{3,10}\.?,?[ -]?(de |del )?\d{2,4}"
+    r"|\d{4}[ -]?\pL{3,10}[ -]?\d{1,2}|\pL{3,10}\.? \d{1,2}(st|nd|rd|th)?,? \d{2,4})([^0-9].*)?$"
 )
+# Columns that the base table makes: one of the ledger would be lost under such a name, unless it
+# has the role that the base table's has.
+_BASE = {"row_id": None, "amount_bucket": None, "group": None,
+         "date": "date", "amount": "amount", "acct_code": "label"}  # fmt: skip
 
 
 def _pattern(text: str) -> str:
@@ -122,6 +135,13 @@ class IngestParams(Section):
             raise ValueError(f"not among the columns: {', '.join(unknown)}")
         if taken := sorted({f.name for f in ORIGIN} & set(self.columns)):
             raise ValueError(f"columns: {', '.join(taken)} is the name of an origin column")
+        for name, column in self.columns.items():
+            if _BASE.get(name, column.role) != column.role:
+                only = f"give it to the column of the role {_BASE[name]}, or " * bool(_BASE[name])
+                raise ValueError(
+                    f"columns: {name} is a column that the base table makes itself; "
+                    f"{only}choose another name for the {column.role} column"
+                )
         return self
 
     @property
@@ -189,7 +209,9 @@ def check_content(
     found = {}
     for name, pattern in checks.items():
         if pattern:
-            cells = pc.utf8_trim_whitespace(columns[name].slice(0, CHECKED_CELLS))
+            # As preprocess reads them: full-width digits and hard spaces are no mistake.
+            cells = pc.utf8_normalize(columns[name].slice(0, CHECKED_CELLS), form="NFKC")
+            cells = pc.utf8_trim_whitespace(cells)
             cells = cells.filter(pc.not_equal(cells, ""))
             right = pc.match_substring_regex(cells, pattern)
             wrong = cells.filter(pc.invert(right)).slice(0, 1).to_pylist()
@@ -364,6 +386,8 @@ def text_tasks(path: Path, file: str, reading: Reading, params: IngestParams) ->
     encoding = files.find_encoding(path) if guessed else reading.encoding
     blocks = files.text_blocks(path, encoding, reading.line_end, SAMPLE_CHARS)
     sample = next(blocks, files.Block("", 1, 0))
+    if not sample.text.strip():
+        raise UserError(f"{path}: is empty; write it again, or leave it out of ingest.files")
     delimiter, quote, layout = find_dialect(str(path), sample, reading, params)
     dialect = {"encoding": encoding, "delimiter": delimiter, "quote": quote}
     start, block = 0, files.Block("", 1, 0)
@@ -381,13 +405,14 @@ def parquet_tasks(path: Path, file: str, reading: Reading, params: IngestParams)
         with pq.ParquetFile(path, page_checksum_verification=True) as table:
             names, first, rows = table.schema_arrow.names, 1, table.metadata.num_rows
             layout = _layout(str(path), [names], reading, params)._replace(header_row=0)
+            batches = table.iter_batches(batch_size=CHUNK_ROWS)
             if params.fill_down:  # what fills a cell may stand anywhere above it
                 batches = table.read().combine_chunks().to_batches()
-            else:
-                batches = table.iter_batches(batch_size=CHUNK_ROWS)
+            if not rows:
+                batches = [pa.RecordBatch.from_pylist([], table.schema_arrow)]
             for batch in batches:
                 batch.validate(full=True)
-                content, size = (first, batch), files.file_size(path) * len(batch) // rows
+                content, size = (first, batch), files.file_size(path) * len(batch) // max(1, rows)
                 yield Task(path, file, reading, params, "parquet", layout, content, {}, size, True)
                 first += len(batch)
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -417,10 +442,12 @@ def _is_blank(row: list) -> bool:
 
 def _book_parts(task: Task) -> Iterator[Part]:
     for name, rows in files.workbook_sheets(task.path, task.reading.sheets):
-        head = list(islice(rows, HEADER_SEARCH_ROWS))
+        given = task.reading.header_row
+        head = list(islice(rows, HEADER_SEARCH_ROWS if given == "auto" else given + 1))
         if all(map(_is_blank, head)):
             rows = list(rows)
             if all(map(_is_blank, rows)):
+                yield sort_rows(task, name, Layout(0, [], {}, 0), [], [])
                 continue
         layout = _layout(f"{task.path}, sheet '{name}'", head, task.reading, task.params)
         rows, line = chain(head, rows), 1
@@ -487,13 +514,18 @@ def check_sheets(sheets: list[Sheet], params: IngestParams) -> None:
     for sheet in sheets:
         for name, (filled, right, wrong) in sheet.content.items():
             if filled - right >= MIN_WRONG and right < params.min_content_match * filled:
+                lost = (
+                    ". Codes that lost their leading zeros: let the pattern have fewer digits and "
+                    "set preprocess.labels.pad_to"
+                ) * (name == params.label and wrong.removesuffix(".0").isdigit())
                 raise UserError(
                     f"{_where(sheet, params)}: only {right:,} of {filled:,} cells of the column "
                     f"{_heading(sheet, name)} look like {name} "
                     f"({params.patterns.get(name) or params.columns[name].role}): {wrong!r}. If "
                     "the header stands over other columns, give the positions of this file in "
-                    "ingest.reading; else correct ingest.patterns or min_content_match"
+                    f"ingest.reading; else correct ingest.patterns or min_content_match{lost}"
                 )
+    check_found(sheets, params)
     spread = {name: Counter() for name in params.columns}
     for sheet in sheets:
         for name, words in sheet.vocabulary.items():
@@ -515,6 +547,32 @@ def check_sheets(sheets: list[Sheet], params: IngestParams) -> None:
                     f"{name}, but holds what other files have as {best}; if its header stands "
                     "over other columns, give the positions of this file in ingest.reading"
                 )
+
+
+def check_found(sheets: list[Sheet], params: IngestParams) -> None:
+    """Raise UserError if a column stands in no sheet at all: it would be empty everywhere."""
+    headers = [sheet.layout for sheet in sheets if sheet.layout.places]
+    found = {name for layout in headers for name in layout.places}
+    for name, column in params.columns.items():
+        if headers and name not in found:
+            cells = {
+                cell: similar(header_key(cell), column.names)
+                for layout in headers
+                for place, cell in enumerate(name_cells(layout.header))
+                if cell and place not in layout.places.values()
+            }
+            nearest = " | ".join(sorted(cells, key=cells.get, reverse=True)) or "none"
+            raise UserError(
+                f"ingest.columns.{name}: no file has it, neither a header cell "
+                f"{' / '.join(column.names)!r} nor a position in ingest.reading; header cells that "
+                f"no column took, the nearest first: {nearest[:300]}. Correct names, or take the "
+                "column out"
+            )
+
+
+def similar(key: str, names: list[str]) -> float:
+    """Return how much the header cell `key` is like the likest of `names`, 0 to 1."""
+    return max((SequenceMatcher(a=key, b=header_key(n)).ratio() for n in names), default=0.0)
 
 
 def _where(sheet: Sheet, params: IngestParams) -> str:
@@ -589,8 +647,9 @@ def main() -> None:
         tqdm(total=size, unit="B", unit_scale=True, desc="ingest", mininterval=1) as bar,
     ):
         for part in read_all(find_tasks(paths, params), workers, bar):
-            transactions.write(part.taken)
-            rejects.write(part.rejects)
+            if part.sheet.rows_read:
+                transactions.write(part.taken)
+                rejects.write(part.rejects)
             rows_out += part.taken.num_rows
             rows_rejected += part.rejects.num_rows
             sheet = sheets.setdefault((part.sheet.file, part.sheet.name), part.sheet)

@@ -350,11 +350,15 @@ def test_title_lines_above_the_header_of_a_text_file(book):
 
 
 def test_columns_of_one_name_are_told_apart(book):
-    book.ingest["columns"]["memo"]["names"] = ["text (2 of 2)"]
+    del book.ingest["columns"]["vendor"]
     header = ["Date", "Text", "TEXT", "Amount", "Account", "Account name"]
     write_xlsx(book.raw / "a.xlsx", {"S": [header, *ROWS]})
+    book.ingest["columns"]["memo"]["names"] = ["text"]
+    with pytest.raises(UserError, match=r"columns\.memo: .*Text \(1 of 2\) \| TEXT \(2 of 2\)"):
+        book.run("ingest")
+    book.ingest["columns"]["memo"]["names"] = ["text (2 of 2)"]
     report = book.run("ingest")
-    assert [row[2] for row in book.cells()] == [row[2] for row in ROWS]
+    assert [row[1] for row in book.cells()] == [row[2] for row in ROWS]
     assert report["sheets"][0]["columns_not_used"] == ["Text"]
 
 
@@ -382,12 +386,60 @@ def test_a_position_that_no_row_reaches_is_refused(book):
         book.run("ingest")
 
 
+def write_without_header(path: Path) -> None:
+    {".csv": lambda: path.write_text(csv_text(ROWS, ";")),
+     ".xlsx": lambda: write_xlsx(path, {"S": ROWS})}[path.suffix]()  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.xlsx"])
+def test_a_position_beyond_the_width_is_refused_without_header_too(book, name):
+    write_without_header(book.raw / name)
+    places = dict(zip(book.ingest["columns"], [1, 2, 99, 4, 5, 6], strict=True))
+    book.ingest["reading"][0].update(header_row=0, positions=places)
+    with pytest.raises(UserError, match=r"puts memo into column 99, but there are only 6"):
+        book.run("ingest")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.xlsx"])
+def test_a_header_far_below_is_found_where_the_parameter_says(book, name):
+    rows = [[f"line {i}"] for i in range(120)] + [HEADER, *ROWS]
+    if name == "a.csv":
+        (book.raw / name).write_text(csv_text(rows))
+    else:
+        write_xlsx(book.raw / name, {"S": rows})
+    book.ingest["reading"][0]["header_row"] = 121
+    assert book.run("ingest")["sheets"][0]["header_row"] == 121
+    assert book.cells() == ROWS
+    book.ingest["reading"][0]["header_row"] = 900
+    with pytest.raises(UserError, match=r"has header_row 900, but row 12[56] is the last one"):
+        book.run("ingest")
+
+
+def test_a_column_that_no_file_has_is_refused_and_the_nearest_cells_shown(book):
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *ROWS]))
+    book.ingest["columns"]["memo"]["names"] = ["memmo", "적욕"]
+    del book.ingest["columns"]["vendor"]
+    with pytest.raises(UserError) as error:
+        book.run("ingest")
+    assert str(error.value) == (
+        "ingest.columns.memo: no file has it, neither a header cell 'memmo / 적욕' nor a position "
+        "in ingest.reading; header cells that no column took, the nearest first: Memo | Vendor. "
+        "Correct names, or take the column out"
+    )
+    # What one of the files has may be empty in the others.
+    (book.raw / "b.csv").write_text(csv_text([[*HEADER[:2], "적욕", *HEADER[3:]], *ROWS]))
+    report = book.run("ingest")
+    assert [row[1] for row in book.cells()] == [""] * 4 + [row[2] for row in ROWS]
+    assert ["memo" in sheet["columns"] for sheet in report["sheets"]] == [False, True]
+
+
 def test_several_sheets_and_empty_ones(book):
     sheets = {"Jan": [HEADER, *ROWS[:2]], "Empty": [], "Feb": [HEADER, *ROWS[2:]]}
     write_xlsx(book.raw / "a.xlsx", sheets)
     report = book.run("ingest")
     assert book.cells() == ROWS
-    assert [sheet["sheet"] for sheet in report["sheets"]] == ["Jan", "Feb"]
+    rows = [(s["sheet"], s["rows_read"], s["rows_out"]) for s in report["sheets"]]
+    assert rows == [("Jan", 2, 2), ("Empty", 0, 0), ("Feb", 2, 2)]
     origin = book.rows("ingest/transactions", ["source_file", "source_sheet", "source_row"])
     assert origin == [("a.xlsx", "Jan", 2), ("a.xlsx", "Jan", 3),
                       ("a.xlsx", "Feb", 2), ("a.xlsx", "Feb", 3)]  # fmt: skip
@@ -410,8 +462,9 @@ def test_a_sheet_without_header_is_refused_until_it_is_left_out(book):
     with pytest.raises(UserError, match="sheet 'Notes': no header found"):
         book.run("ingest")
     book.ingest["reading"][0]["sheets"] = ["Da*"]
-    book.run("ingest")
+    report = book.run("ingest")
     assert book.cells() == ROWS
+    assert [(s["sheet"], s["rows_read"]) for s in report["sheets"]] == [("Notes", 0), ("Data", 4)]
 
 
 # Content
@@ -434,6 +487,25 @@ def test_header_over_other_columns_is_noticed_by_its_cells(book):
         book.run("ingest")
 
 
+def test_codes_written_as_decimal_fractions_are_whole_where_only_so_they_fit(book):
+    codes = ["2401.0", "0101", "2401", "10.0"]
+    rows = [[*row[:4], codes[i % 4], row[5]] for i, row in enumerate(many(20))]
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
+    book.ingest["patterns"] = {"account": r"[0-9]{4}|[0-9]+\.0"}
+    book.run("ingest")
+    assert [row[4] for row in book.cells()] == codes * 5
+    book.ingest["patterns"] = {"account": "[0-9]{4}"}
+    book.ingest["min_content_match"] = 0.7
+    book.run("ingest")
+    assert [row[4] for row in book.cells()] == ["2401", "0101", "2401", "10.0"] * 5
+    book.ingest["min_content_match"] = 0.8
+    with pytest.raises(UserError, match=r"'10\.0'.*lost their leading zeros.*labels\.pad_to"):
+        book.run("ingest")
+    book.ingest["patterns"] = {"account": "[0-9]{2,4}"}
+    book.run("ingest")
+    assert [row[4] for row in book.cells()] == ["2401", "0101", "2401", "10"] * 5
+
+
 def test_header_over_dates_and_amounts_is_noticed(book):
     rows = [[row[1], row[0], *row[2:]] for row in many(20)]
     (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
@@ -454,6 +526,32 @@ def test_header_over_other_columns_is_noticed_by_the_other_files(book):
     book.ingest["reading"].insert(0, entry)
     book.run("ingest")
     assert book.cells() == rows * 3
+
+
+@pytest.mark.parametrize(
+    ("place", "cells"),
+    [
+        (3, ["１２，３００", "￦1,200", "1\u00a0200,50 €", "1\u202f200", "５００원", "5.-", "1´2"]),
+        (0, ["２０２０년 4월 16일", "200416", "16.04.20", "Mon, 16 Apr 2020", "16 04 2020"]),
+        (0, ["2020\u00a04\u00a016", "1er mars 2020", "16 de abril de 2020", "April 16th, 2020"]),
+        (0, ["20200416T101500", "2020.04.16(목)", "20200416101500", "43937.5"]),
+        (4, ["０１０１", "0101\u00a0", "\u20070101"]),
+    ],
+)  # fmt: skip
+def test_cells_that_preprocess_can_read_are_no_sign_of_moved_columns(book, place, cells):
+    rows = [[*row[:place], cells[i % len(cells)], *row[place + 1 :]]
+            for i, row in enumerate(many(30))]  # fmt: skip
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows], ";"))
+    book.ingest["min_content_match"] = 1.0
+    book.run("ingest")
+    assert book.cells() == rows
+
+
+@pytest.mark.parametrize("cell", ["shop 7", "12.50", "0101", "1,234", "12345678901"])
+def test_cells_that_are_no_dates_are_noticed(book, cell):
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *([cell, *row[1:]] for row in many(20))]))
+    with pytest.raises(UserError, match=r"only 0 of 20 cells of the column 1 \('Date'\)"):
+        book.run("ingest")
 
 
 def test_files_of_different_departments_are_not_taken_for_swapped(book):
@@ -494,6 +592,23 @@ def test_each_refused_row_is_kept_with_its_reason(book):
     assert report["reasons"] == {"subtotal": 3, "blank row": 1, "no account": 1, "no amount": 1,
                                  "repeated header": 1}  # fmt: skip
     assert book.rows("ingest/rejects", ["cells"])[2] == (["합계", "", "", "210", "", ""],)
+
+
+def test_a_transaction_without_account_is_no_subtotal(book):
+    rows = [
+        ["2020-04-16", "Total Wine & More", "beer", "50", "", ""],
+        ["2020-04-16", "Total Wine & More", "", "50", "", ""],
+        ["2020-04-16", "Total", "petrol", "50", "", ""],
+        ["2020-04-16", "shop", "in total", "50", "", ""],
+        ["2020-04-30", "** Total: **", "", "50", "", ""],
+        ["2020-04-30", "합계 2020.04", "", "50", "", ""],
+        ["", "Total of April", "", "50", "", ""],
+        ["", "shop 1 Total", "shop 1 total", "50", "", ""],
+    ]
+    write_xlsx(book.raw / "a.xlsx", {"S": [HEADER, *many(12), *rows]})
+    book.run("ingest")
+    reasons = ["no account"] * 4 + ["subtotal"] * 4
+    assert book.rejects() == list(zip(range(14, 22), reasons, strict=True))
 
 
 def test_a_total_in_the_account_column_is_no_account(book):
@@ -651,10 +766,21 @@ def test_a_file_that_cannot_be_opened_is_named(book):
         book.run("ingest")
 
 
-def test_an_empty_file_is_named(book):
-    (book.raw / "a.csv").write_bytes(b"")
-    with pytest.raises(UserError, match=r"raw/a.csv: no header found"):
+@pytest.mark.parametrize("content", [b"", b"\xef\xbb\xbf", b"\n\n", gzip.compress(b"", mtime=0)])
+def test_an_empty_file_is_named(book, content):
+    (book.raw / "a.csv").write_bytes(content)
+    with pytest.raises(UserError, match=r"raw/a.csv: is empty; write it again, or leave it out"):
         book.run("ingest")
+
+
+def test_files_without_rows_are_in_the_report(book):
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *ROWS]))
+    (book.raw / "b.csv").write_text(csv_text([HEADER]))
+    pq.write_table(pa.table({name: pa.array([], pa.string()) for name in HEADER}),
+                   book.raw / "c.parquet")  # fmt: skip
+    report = book.run("ingest")
+    rows = [(s["file"], s["rows_read"], len(s["columns"])) for s in report["sheets"]]
+    assert rows == [("a.csv", 4, 6), ("b.csv", 0, 6), ("c.parquet", 0, 6)]
 
 
 def test_an_output_that_cannot_be_written_is_named_and_the_old_one_stays(book):
@@ -703,6 +829,24 @@ def test_blocks_and_processes_make_no_difference(book, monkeypatch):
     monkeypatch.setattr(ingest, "cores", lambda: 2)
     book.run("ingest")
     assert outputs(book) == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "role", "message"),
+    [
+        ("group", "group", "group is a column that the base table makes itself; choose another"),
+        ("amount_bucket", "category", "amount_bucket is a column that the base table makes"),
+        ("row_id", "id", "row_id is a column that the base table makes itself"),
+        ("source_row", "id", "source_row is the name of an origin column"),
+        ("date", "text", "date is a .*; give it to the column of the role date, or choose another"),
+        ("acct_code", "category", "acct_code is a .*; give it to the column of the role label"),
+    ],
+)
+def test_names_of_the_base_table_are_refused(book, name, role, message):
+    columns = {key: column for key, column in book.ingest["columns"].items() if key != name}
+    book.ingest["columns"] = {**columns, name: {"role": role, "names": ["x"]}}
+    with pytest.raises(UserError, match=f"params.yaml: ingest: columns: {message}"):
+        book.run("ingest")
 
 
 def test_parameters_that_contradict_are_refused(book):

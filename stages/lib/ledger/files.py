@@ -327,8 +327,8 @@ def cell_text(cell: object) -> str:
 
 
 def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iterator[list]]]:
-    """Yield the name and the rows (of typed cells, from row 1 and column A) of each worksheet
-    whose name matches one of `patterns`.
+    """Yield the name and the rows (of typed cells, from row 1 and column A) of each worksheet;
+    no rows where its name matches none of `patterns`.
 
     Raises
     ------
@@ -340,8 +340,11 @@ def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iter
     try:
         book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(path.read_bytes()))
         for sheet in book.sheets_metadata:
-            is_table = sheet.typ == calamine.SheetTypeEnum.WorkSheet
-            if is_table and any(fnmatch(sheet.name, pattern) for pattern in patterns):
+            if sheet.typ != calamine.SheetTypeEnum.WorkSheet:
+                continue
+            if not any(fnmatch(sheet.name, pattern) for pattern in patterns):
+                yield sheet.name, iter(())
+            else:
                 content = book.get_sheet_by_name(sheet.name)
                 left = [""] * content.start[1] if content.start else []
                 rows = content.iter_rows()

@@ -23,7 +23,19 @@ class Layout(NamedTuple):
 @lru_cache(maxsize=10_000)
 def header_key(text: str) -> str:
     """Return what all spellings of a header cell share: no case, no spaces, no full width."""
-    return "".join(unicodedata.normalize("NFKC", text).casefold().split())
+    return "".join(unicodedata.normalize("NFKC", text).casefold().replace("\ufeff", "").split())
+
+
+def name_cells(header: list) -> list[str]:
+    """Return the name by which each cell of a header row can be asked for: its text; where n cells
+    read alike, ``text (2 of n)`` for the second."""
+    texts = [" ".join(cell_text(cell).split()) for cell in header]
+    total, seen, names = Counter(map(header_key, texts)), Counter(), []
+    for text in texts:
+        key = header_key(text)
+        seen[key] += 1
+        names.append(text if total[key] == 1 else f"{text} ({seen[key]} of {total[key]})")
+    return names
 
 
 def match_header(header: list, names: dict[str, list[str]]) -> dict[str, int]:
@@ -31,11 +43,7 @@ def match_header(header: list, names: dict[str, list[str]]) -> dict[str, int]:
 
     Where n cells share a name, ``name (2 of n)`` means the second; the bare name then means none.
     """
-    keys = [header_key(cell_text(cell)) for cell in header]
-    total, seen, place = Counter(keys), Counter(), {}
-    for position, key in enumerate(keys):
-        seen[key] += 1
-        place[key if total[key] == 1 else f"{key}({seen[key]}of{total[key]})"] = position
+    place = {header_key(name): position for position, name in enumerate(name_cells(header))}
     found = {
         name: next((place[key] for key in map(header_key, spellings) if key in place), None)
         for name, spellings in names.items()
@@ -81,7 +89,12 @@ def find_layout(
         best, places = -1, {}
     else:
         if header_row != "auto":
-            candidates = [header_row - 1] if header_row <= len(rows) else []
+            if header_row > len(rows):
+                raise UserError(
+                    f"{where}: ingest.reading has header_row {header_row}, but row {len(rows)} is "
+                    "the last one (or the last of the first part of the file)"
+                )
+            candidates = [header_row - 1]
         matches = {i: match_header(rows[i], names) for i in candidates}
         best = max(matches, key=lambda i: (len(matches[i]), -i), default=-1)
         places = matches.get(best, {})
@@ -89,7 +102,7 @@ def find_layout(
     header = [cell_text(cell) for cell in rows[best]] if best >= 0 else []
     lacking = [name for name in required if name not in places]
     if lacking:
-        cells = " | ".join(" ".join(cell.split()) for cell in header if cell.strip())
+        cells = " | ".join(name for name in name_cells(header) if name)
         spelt = ", ".join(f"{n} ({' / '.join(names[n][:2])})" for n in lacking)
         raise UserError(
             f"{where}: no header found for {spelt}; the likeliest header row is {best + 1}: "
@@ -100,11 +113,12 @@ def find_layout(
     if twice:
         both = " and ".join(n for n, p in places.items() if p == twice[0])
         raise UserError(f"{where}: column {twice[0] + 1} is taken for both {both}; correct names")
-    beyond = [name for name, place in places.items() if header and place >= len(header)]
+    width = len(header) if header else max(map(len, rows), default=0)
+    beyond = [name for name, place in places.items() if place >= width]
     if beyond:
         raise UserError(
             f"{where}: ingest.reading puts {beyond[0]} into column {places[beyond[0]] + 1}, but "
-            f"there are only {len(header)}"
+            f"there are only {width}"
         )
     places = {name: places[name] for name in names if name in places}
     return Layout(best + 1, header, places, len(header))

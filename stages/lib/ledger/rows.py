@@ -35,14 +35,18 @@ class Rules(NamedTuple):
     undecodable: bool
 
 
-def _total_pattern(words: list[str]) -> re.Pattern:
+def _total_patterns(words: list[str]) -> tuple[re.Pattern, re.Pattern]:
+    """Return what finds a total's name at the beginning or end of a cell, and what finds a cell
+    that holds nothing else but numbers."""
     word = "|".join(re.escape(" ".join(w.casefold().split())) for w in words) or "(?!)"
-    return re.compile(rf"^(?:{word})(?![^\W\d_])|(?<![^\W\d_])(?:{word})[:\s]*$")
+    return (
+        re.compile(rf"^[\W_]*(?:{word})(?![^\W\d_])|(?<![^\W\d_])(?:{word})[\W_]*$"),
+        re.compile(rf"[\W\d_]*(?:{word})[\W\d_]*"),
+    )
 
 
-def _is_total(row: list, total: re.Pattern) -> bool:
-    texts = (unicodedata.normalize("NFKC", cell_text(c)).casefold() for c in row)
-    return any(total.search(" ".join(text.split())) for text in texts)
+def _folded(cell: object) -> str:
+    return " ".join(unicodedata.normalize("NFKC", cell_text(cell)).casefold().split())
 
 
 def amount_text(cell: object) -> str:
@@ -54,7 +58,7 @@ def amount_text(cell: object) -> str:
 
 def read_columns(rows: list[list], layout: Layout, roles: dict[str, str]) -> dict[str, pa.Array]:
     """Return the canonical columns of `rows` as strings; what a row or the sheet lacks is empty."""
-    width = max(layout.places.values()) + 1
+    width = max(layout.places.values(), default=-1) + 1
     nothing = [""] * width
     rows = [row if len(row) >= width else [*row, *nothing][:width] for row in rows]
     by_place = list(zip(*rows, strict=False)) or [()] * width
@@ -65,6 +69,17 @@ def read_columns(rows: list[list], layout: Layout, roles: dict[str, str]) -> dic
         texts = [cell if type(cell) is str else convert(cell) for cell in cells]
         arrays[name] = pa.array(texts, pa.string())
     return arrays
+
+
+def whole_codes(column: pa.Array, pattern: str) -> pa.Array:
+    """Return the codes of `column` with '2401.0' as '2401' where only that fits `pattern`: so
+    programs write a column of whole numbers that has gaps."""
+    cut = pc.ends_with(column, ".0")
+    if not pc.any(cut).as_py():
+        return column
+    whole = pc.replace_substring_regex(column, r"\.0$", "")
+    fits, before = (pc.match_substring_regex(c, rf"^(?:{pattern})$") for c in (whole, column))
+    return pc.if_else(pc.and_(cut, pc.and_not(fits, before)), whole, column)
 
 
 def encodable(text: str) -> bool:
@@ -103,21 +118,30 @@ def find_totals(
 ) -> np.ndarray:
     """Return which rows only sum up others: no label, and nothing but amounts or a total's name.
 
-    With a label, a row is a transaction even where the vendor is called Total.
+    Of the columns of the roles id, text and group, none may say anything else; a date is allowed
+    if the cell with the name holds no other word. So a transaction with "Total Wine" that lacks
+    its account is none. With a label, a row is a transaction even where the vendor is called Total.
     """
-    label, total = rules.label, _total_pattern(rules.total_words)
+    label, (total, bare) = rules.label, _total_patterns(rules.total_words)
     speaking = [n for n, role in rules.roles.items() if role in ("id", "date", "text", "group")]
+    speaking = speaking or [n for n, role in rules.roles.items() if role == "category"]
     mute = ~np.any([filled[name] for name in speaking], axis=0) if speaking else ~filled[label]
     found = ~filled[label] & mute
     for i in np.flatnonzero(~filled[label] & ~mute):
-        found[i] = _is_total(rows[i], total)
+        cells = [_folded(cell) for cell in rows[i]]
+        if named := [cell for cell in cells if total.search(cell)]:
+            spoken = [name for name in speaking if filled[name][i]]
+            dated = [name for name in spoken if rules.roles[name] == "date"]
+            others = [_folded(columns[name][i].as_py()) for name in spoken if name not in dated]
+            alone = all(total.search(cell) for cell in others)
+            found[i] = alone and (not dated or any(map(bare.fullmatch, named)))
     cells = pc.utf8_trim_whitespace(columns[label])
     if label in rules.patterns:
         odd = pc.invert(pc.match_substring_regex(cells, rf"^(?:{rules.patterns[label]})$"))
     else:
         odd = pc.is_in(pc.utf8_lower(cells), pa.array(rules.total_words, pa.string()))
     for i in np.flatnonzero(odd.to_numpy(zero_copy_only=False) & filled[label]):
-        found[i] = _is_total([cells[i].as_py()], total)
+        found[i] = total.search(_folded(cells[i].as_py())) is not None
     return found
 
 
@@ -161,6 +185,8 @@ def find_reasons(
         mark(bad, "undecodable bytes")
         rows = list(map(shown, rows))
     columns = read_columns(rows, layout, rules.roles)
+    if rules.label in rules.patterns:
+        columns[rules.label] = whole_codes(columns[rules.label], rules.patterns[rules.label])
     filled = {name: is_filled(column) for name, column in columns.items()}
     mark(
         where(
