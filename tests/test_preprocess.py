@@ -274,9 +274,22 @@ def test_nothing_personal_is_written(book):
         for name in ("memo", "name", "vendor")
         for kind in ("bank_account", "card", "email", "phone", "resident_number")
     }
+    book.ingest["columns"]["memo"]["role"] = "category"
+    run(book, *rows)
+    assert clean(book, "memo") == ["x [card] y", "x [email] y", "x [bank_account] y"]
+    book.ingest["columns"]["memo"]["role"] = "text"
     book.preprocess["mask"] = []
     run(book, *rows)
     assert clean(book, "memo")[0] == f"x {secrets[0]} y"
+
+
+def test_a_failing_stage_prints_nothing_personal(book):
+    secret = "홍길동 800101-1234567"
+    book.preprocess["max_reject_fraction"] = 0.0
+    rows = [row(memo=secret, amount=secret), row(date=secret), row(account=secret), row()]
+    with pytest.raises(UserError, match="3 of 4 rows were refused") as error:
+        run(book, *rows)
+    assert "800101" not in str(error.value)
 
 
 def test_row_groups_and_processes_make_no_difference(book, monkeypatch):

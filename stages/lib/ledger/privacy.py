@@ -13,17 +13,21 @@ from typing import Literal
 
 MaskKind = Literal["email", "card", "resident_number", "bank_account", "phone"]
 
-_MAY_HOLD_PERSONAL = re.compile(r"@|(?:\d\D{0,4}){7}")
+_MAY_HOLD_PERSONAL = re.compile(r"@|(?:\d\D{0,4}){7}|\d{6}\W{0,3}[*x●]", re.I)
 _DASH = "[-‐‑–—−]"
 
-_EMAIL = re.compile(r"[\w.+%-]+@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}", re.I)
+# Korean words stand beside an address without a space; an address of Korean letters comes second.
+_WIDE = "ㄱ-ㆎ가-힣一-鿿"
+_EMAIL = re.compile(rf"(?:(?![{_WIDE}])[\w.+%-]){{1,64}}@(?:[a-z0-9-]+\.)+[a-z]{{2,}}", re.I)
+_WIDE_EMAIL = re.compile(r"[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}", re.I)
 
-_GAP = f"(?:{_DASH}| )"
-_CARD = re.compile(
-    r"(?<![\d.,])(?<!\d[-‐‑–—−])"
-    rf"(?:\d{{13,19}}|\d{{4}}(?:{_GAP}\d{{4}}){{3}}(?:{_GAP}\d{{3}})?|\d{{4}}{_GAP}\d{{6}}{_GAP}\d{{4,5}})"
-    rf"(?!{_DASH}?\d|[.,]\d)"
+_GAP = rf"(?: ?(?:{_DASH}|[_./]) ?| )"
+# How many digits are printed together.
+_CARD_SHAPES = "|".join(
+    f"{_GAP}".join(rf"\d{{{n}}}" for n in shape.split())
+    for shape in ("4 4 4 4 3", "4 4 4 4", "4 4 4 3", "4 6 5", "4 6 4", "4 8 4", "8 8")
 )
+_CARD = re.compile(rf"(?<!\d)(?<!\d[-‐‑–—−.,])(?:\d{{13,19}}|{_CARD_SHAPES})(?!{_DASH}?\d|[.,]\d)")
 _CARD_BRANDS = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}"
     r"|3[47]\d{13}|6(?:011|4[4-9]\d|5\d\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}"
@@ -34,26 +38,48 @@ _NUMBERED = re.compile(r"#:?\s?$")
 _NUMBERED_CARD = re.compile(r"(?:card|visa|master|amex|카드)\W*(?:no\.?|number|번호)?\W*$", re.I)
 
 _RESIDENT = re.compile(
-    rf"(?<![\d.,])(?<!\d-)(\d{{2}})(\d{{2}})(\d{{2}})({_DASH}| )?([0-9])"
-    r"(?:\d{6}|[*x●]{4,6}|\d[*x●]{5})(?!\d|[.,-]\d)",
+    rf"(?<!\d)(?<!\d[-.,])(\d{{2}})(\d{{2}})(\d{{2}})( ?{_DASH} ?| )?"
+    r"(?:([0-9])[\d*x●]{6}|([0-9])[*x●]{4,5}|[*x●]{7})(?![\d*●]|[.,-]\d)",
     re.I,
 )
 _HANGUL = re.compile("[가-힣]")
+# What is announced by these is a document, not a person.
+_DOCUMENT = re.compile(
+    r"(?:(?:전표|문서|주문|송장|승인|접수|관리|계약|영수증|증빙|청구|고지|등록)\W{0,2}(?:번호|no|#)"
+    r"|(?:법인|사업자)(?:등록)?(?:번호)?"
+    r"|(?<![a-z])(?:inv(?:oice)?|order|ord|p\.?o\.?|doc(?:ument)?|ref(?:erence)?|receipt|rcpt|trans"
+    r"|transaction|tracking|ticket|batch|conf(?:irmation)?|case|serial|sku|part|item|model|job|file"
+    r"|contract|permit|policy|wbs|gl|isbn|barcode)\W{0,3}(?:no|nr|num|number|id)?)\W{0,3}$",
+    re.I,
+)
+
+
+def _before(match: re.Match) -> str:
+    # No announcement is longer, and texts of thousands of numbers take no square of the time.
+    return match.string[max(0, match.start() - 40) : match.start()]
+
+
+def _is_document(match: re.Match) -> bool:
+    return _DOCUMENT.search(_before(match)) is not None
+
 
 _IBAN = re.compile(
     r"(?<![a-z0-9])[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?(?![a-z0-9])", re.I
 )
 _BANK_WORDS = (
-    r"계좌(?:번호)?|예금주|은행|국민|신한|우리|하나|농협|기업|카카오(?:뱅크)?|새마을(?:금고)?|수협|우체국"
-    r"|신협|토스|account(?: no\.?| number)?|acct\.?(?: no\.?)?|a/c(?: no\.?)?|iban"
-    r"|konto(?:nummer)?|compte|sort code|routing"
+    r"(?:국민|신한|우리|하나|농협|기업|카카오|카뱅|토스|케이|케뱅|새마을(?:금고)?|수협|우체국|신협"
+    r"|(?:sc)?제일|씨티|산업|대구|부산|광주|전북|경남|제주)?(?:은행|뱅크)|국민|신한|우리|하나|농협|기업"
+    r"|카카오|카뱅|토스|케뱅|새마을(?:금고)?|수협|우체국|신협|계좌(?:번호)?|예금주"
+    r"|account(?: no\.?| number)?|acct\.?(?: no\.?)?|a/c(?: no\.?)?|iban"
+    r"|konto(?:nummer)?|compte|sort code|routing|transit(?: no\.?| number)?"
 )
 _BANK_NEAR = re.compile(
     rf"((?<![^\W_])(?:{_BANK_WORDS})\W{{0,3}}(?:(?:계좌|번호|number|no)\W{{0,3}}){{0,2}})"
     r"(\d[\d -]{6,22}\d)(?!\d|[.,]\d)",
     re.I,
 )
-_GROUPS = re.compile(r"(?<![\w-])\d{3,6}(?:-\d{2,8}){2,3}(?![\w-])")
+_DAY = re.compile(r"(?:19|20)\d\d[- ]?(?:0[1-9]|1[0-2])[- ]?(?:0[1-9]|[12]\d|3[01])")
+_GROUPS = re.compile(r"(?<![a-z\d-])\d{3,6}(?:-\d{2,8}){2,3}(?![a-z\d-])", re.I)
 # How many digits Korean banks print between dashes.
 _BANK_SHAPES = {
     (6, 2, 6), (3, 3, 6), (4, 3, 6), (3, 6, 5), (3, 4, 4, 2), (3, 6, 2, 3), (4, 2, 7), (3, 2, 6),
@@ -64,12 +90,19 @@ _PHONE = re.compile(
     r"(?<![\d.#-])(?:"
     # With the country; Korea; North America; a zero and groups; Korean service numbers.
     r"\+\d{1,3}[-. ]?(?:\(0\))?\(?\d{1,4}\)?(?:[-. ]?\d{2,4}){2,4}"
+    r"|82[-. ]0?1[016-9][-. ]\d{3,4}[-. ]\d{4}"
     r"|0(?:2|1[016-9]|[3-6][1-5]|70|50\d?|80)[-. )]{1,2}\d{3,4}[-. ]\d{4}|01[016-9]\d{7,8}"
     r"|(?:1[-. ])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-.])[2-9]\d{2}[-. ]\d{4}"
-    r"|(?:\(0\d{2,4}\) ?|0\d{2,4}[ -])\d{3,4}[ -]\d{4}|0\d{4} \d{3} \d{3}"
-    r"|0\d{2,5}/\d{5,8}|07\d{3} \d{6}"
-    r"|1[568]\d{2}-\d{4}"
+    r"|\(0\d{2,4}\) ?\d{3,4}[ -]\d{4}|0\d{2}[ -]\d{4}[ -]\d{4}|0\d{3}[ -]\d{3}[ -]\d{4}"
+    r"|0\d{4} \d{3} \d{3}|0\d{2,5}/\d{6,8}|07\d{3} \d{6}"
+    r"|(?:15(?:22|33|44|66|77|88|99)|16(?:00|44|61|66|70|88|99)|18(?:00|11|33|55|66|77|99))-\d{4}"
     r")(?![\d-]|[.]\d)"
+)
+_PHONE_NEAR = re.compile(
+    r"((?:(?<![a-z])(?:tel(?:ephone)?|phone|ph|fax|cell|mobile|h\.?p)|전화|연락처|휴대폰|핸드폰|팩스|☎)"
+    r"(?:번호|[. ]?(?:no|number|nr))?[.:# ]{0,3})"
+    r"(\(?\d[\d ().-]{6,14}\d)(?!\d|[.,-]\d)",
+    re.I,
 )
 
 
@@ -94,24 +127,31 @@ def is_iban(text: str) -> bool:
 def is_birth(year: str, month: str, day: str, century: str) -> bool:
     """Return whether these digits can begin a Korean resident or foreigner registration number.
 
-    Digit seven, `century`, gives sex and century: 1, 2, 5, 6 the 1900s; 3, 4, 7, 8 the 2000s; 9, 0
-    the 1800s. The last digit of the number is no check digit any more since October 2020.
+    Digit seven, `century`, gives sex and century: 1, 2, 5, 6 the 1900s; 3, 4, 7, 8 the 2000s. Those
+    of the 1800s, 9 and 0, are no longer alive. "" stands for a digit that is hidden. The last digit
+    of the number is no check digit any more since October 2020.
     """
-    start = {"9": 1800, "0": 1800}.get(century, 1900 if century in "1256" else 2000)
+    if century and century in "90":
+        return False
     try:
-        return date(start + int(year), int(month), int(day)).year <= 2035
+        born = date(
+            (2000 if century and century in "3478" else 1900) + int(year), int(month), int(day)
+        )
+        return born.year <= 2035
     except ValueError:
         return False
 
 
 def _card(match: re.Match) -> bool:
-    before = match.string[: match.start()]
+    before = _before(match)
     if _NUMBERED.search(before) and not _NUMBERED_CARD.search(before):
         return False
     return is_card(_digits(match[0]))
 
 
 def _resident(match: re.Match) -> bool:
+    if _is_document(match):
+        return False
     # Thirteen digits in a row are more often a document than a person, but not in Korean text.
     if not match[4] and match[0].isdigit() and match[0] != match.string:
         before = match.string[match.start() - 1 : match.start()]
@@ -121,25 +161,47 @@ def _resident(match: re.Match) -> bool:
             or before.isascii() * before.isalpha()
         ):
             return False
-    return is_birth(match[1], match[2], match[3], match[5])
+    return is_birth(match[1], match[2], match[3], match[5] or match[6] or "")
+
+
+def _bank_near(match: re.Match) -> bool:
+    return 8 <= len(_digits(match[2])) <= 16 and not _DAY.match(match[2])
 
 
 def _bank_shape(match: re.Match) -> bool:
     groups = match[0].split("-")
     is_year = re.fullmatch(r"(?:19|20)\d\d", groups[0])
-    return tuple(map(len, groups)) in _BANK_SHAPES and not is_year
+    return tuple(map(len, groups)) in _BANK_SHAPES and not is_year and not _is_document(match)
+
+
+def _phone(match: re.Match) -> bool:
+    digits = _digits(match[0])
+    if match[0][0] == "+":
+        return 9 <= len(digits) <= 15
+    # 1600-1699 is a range of accounts.
+    is_range = len(digits) == 8 and digits[:2] == digits[4:6]
+    return not is_range and (digits.startswith("01") or not _is_document(match))
+
+
+def _phone_near(match: re.Match) -> bool:
+    digits = _digits(match[2])
+    return (9 <= len(digits) <= 12 or digits[:2] in ("15", "16", "18")) and not _DAY.match(match[2])
 
 
 # In this order: what proves itself best comes first.
 _RULES: tuple[tuple[MaskKind, re.Pattern, Callable[[re.Match], bool]], ...] = (
     ("email", _EMAIL, lambda match: True),
+    ("email", _WIDE_EMAIL, lambda match: True),
     ("bank_account", _IBAN, lambda match: is_iban(match[0])),
     ("card", _CARD, _card),
-    ("bank_account", _BANK_NEAR, lambda match: 8 <= len(_digits(match[2])) <= 16),
+    ("bank_account", _BANK_NEAR, _bank_near),
     ("resident_number", _RESIDENT, _resident),
-    ("phone", _PHONE, lambda match: match[0][0] == "1" or 9 <= len(_digits(match[0])) <= 15),
+    ("phone", _PHONE, _phone),
+    ("phone", _PHONE_NEAR, _phone_near),
     ("bank_account", _GROUPS, _bank_shape),
 )
+# Their first group is the word that announces the number; it stays.
+_ANNOUNCED = (_BANK_NEAR, _PHONE_NEAR)
 
 
 def mask_personal(text: str, kinds: Iterable[MaskKind]) -> tuple[str, Counter]:
@@ -154,7 +216,7 @@ def mask_personal(text: str, kinds: Iterable[MaskKind]) -> tuple[str, Counter]:
                 if not proves(match):
                     return match[0]
                 found[kind] += 1
-                return (match[1] if pattern is _BANK_NEAR else "") + f"[{kind}]"
+                return (match[1] if pattern in _ANNOUNCED else "") + f"[{kind}]"
 
             text = pattern.sub(masked, text)
     return text, found
