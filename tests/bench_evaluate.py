@@ -5,9 +5,9 @@ machine. It needs ``models/train`` and ``data/tokenize/test``; it is no test and
 
 The rows are scored by ``score_rows`` as ``evaluate`` does it. ``generate()`` answers the same
 prompts in three ways: row by row with eight new tokens, as a model that writes an account code
-and an end mark would; in padded batches of eight; and row by row with a single new token. At last
-some rows are scored account by account, one forward pass each over the full vocabulary: both
-must name the same account.
+and an end mark would; in padded batches of eight; and row by row with a single new token. Before
+each of them ours is timed anew. At last some rows are scored account by account, a text each and
+over the full vocabulary, in float32: both must name the same account.
 """
 
 import json
@@ -15,14 +15,13 @@ import sys
 from pathlib import Path
 from time import perf_counter
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from datasets import load_from_disk
 from torch import nn
 from transformers.utils import logging
 
-from stages.lib.model.scoring import load_trained_model, score_rows
+from stages.lib.model.scoring import TrainedModel, load_trained_model, score_rows
 from stages.lib.params import read_param_files
 
 MODEL = Path("models/train")
@@ -41,13 +40,11 @@ class WholeHead(nn.Module):
         return F.linear(hidden.to(self.weight.dtype), self.weight)
 
 
-def load_generator(token_ids: list[int]) -> nn.Module:
+def whole_vocabulary(trained: TrainedModel, token_ids: list[int]) -> nn.Module:
     """Return the trained model with its whole vocabulary, as ``generate()`` needs it."""
-    model = load_trained_model(MODEL, False).model.get_base_model()
+    model = trained.model
     vocabulary = model.get_input_embeddings().weight  # SmolLM2 and Qwen3 tie the two matrices
-    head = model.get_output_embeddings()
-    trained = getattr(head, "modules_to_save", {"default": head})["default"]
-    model.set_output_embeddings(WholeHead(vocabulary, trained, token_ids))
+    model.set_output_embeddings(WholeHead(vocabulary, model.get_output_embeddings(), token_ids))
     return model
 
 
@@ -75,14 +72,26 @@ def generate(model, prompts: list[list[int]], batch: int, new_tokens: int) -> No
 
 @torch.inference_mode()
 def account_by_account(model, prompt: list[int], token_ids: list[int]) -> int:
-    """Return the account whose label token is most probable after `prompt`, one pass an account."""
+    """Return the account whose label token is most probable after `prompt`.
+
+    Each account is scored by a text of its own, prompt and label token, over all tokens.
+    """
     device = next(model.parameters()).device
-    chances = []
-    for token_id in token_ids:
-        ids = torch.tensor([[*prompt, token_id]], device=device)
-        log_probability = model(input_ids=ids).logits.log_softmax(-1)
-        chances.append(float(log_probability[0, len(prompt) - 1, token_id]))
-    return int(np.argmax(chances))
+    texts = torch.tensor([[*prompt, token_id] for token_id in token_ids], device=device)
+    place = torch.tensor([len(prompt) - 1], device=device)
+    log_probabilities = model(input_ids=texts, logits_to_keep=place).logits[:, 0].log_softmax(-1)
+    return int(log_probabilities[range(len(token_ids)), token_ids].argmax())
+
+
+def check(prompts: list[list[int]], token_ids: list[int], batch_tokens: int) -> None:
+    """Compare the accounts of some rows with those found account by account, in float32."""
+    trained = load_trained_model(MODEL, False)
+    trained.model.float()
+    found = score_rows(trained, prompts, batch_tokens, "score in float32").argmax(1).tolist()
+    model = whole_vocabulary(trained, token_ids)
+    slow = [account_by_account(model, prompt, token_ids) for prompt in prompts]
+    assert slow == found, f"account by account: {slow}, score_rows: {found}"
+    print(f"the same account as account by account on all {len(prompts)} rows checked")
 
 
 def main() -> None:
@@ -90,32 +99,29 @@ def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 500
     batch_tokens = read_param_files(Path())["evaluate"][1]["batch_tokens"]
     prompts = list(load_from_disk("data/tokenize/test")["input_ids"])[:rows]
-    trained = load_trained_model(MODEL, False)
     label_map = json.loads((MODEL / "label_map.json").read_text(encoding="utf-8"))
     token_ids = [entry["token_id"] for entry in label_map["accounts"]]
-    generator = load_generator(token_ids)
+    trained = load_trained_model(MODEL, False)
+    generator = whole_vocabulary(load_trained_model(MODEL, False), token_ids)
 
     def timed(name, run):
         start = perf_counter()
-        result = run()
+        run()
         rate = len(prompts) / (perf_counter() - start)
-        print(f"{name:44}{rate:9.1f} rows/s")
-        return rate, result
+        print(f"{name:44}{rate:9.1f} rows/s", flush=True)
+        return rate
 
     score_rows(trained, prompts[:8], batch_tokens, "warm up")
-    ours, logits = timed("score_rows", lambda: score_rows(trained, prompts, batch_tokens, "score"))
+    generate(generator, prompts[:2], 1, 2)
     rates = {}
     for batch, new_tokens in ((1, 8), (8, 8), (1, 1)):
+        ours = timed("score_rows", lambda: score_rows(trained, prompts, batch_tokens, "score"))
         name = f"generate, {batch} row(s) at a time, {new_tokens} token(s)"
-        rates[name], _ = timed(
-            name, lambda b=batch, n=new_tokens: generate(generator, prompts, b, n)
-        )
-    for name, rate in rates.items():
-        print(f"score_rows is {ours / rate:.1f} times as fast as {name}")
-    for row in range(CHECKED_ROWS):
-        slow = account_by_account(generator, prompts[row], token_ids)
-        assert slow == logits[row].argmax(), f"row {row}: {slow} and {logits[row].argmax()}"
-    print(f"the same account as account by account on all {CHECKED_ROWS} rows checked")
+        rate = timed(name, lambda b=batch, n=new_tokens: generate(generator, prompts, b, n))
+        rates[name] = ours / rate
+    for name, ratio in rates.items():
+        print(f"score_rows is {ratio:.1f} times as fast as {name}")
+    check(prompts[:CHECKED_ROWS], token_ids, batch_tokens)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,178 @@
+"""How many rows a second training takes, against TRL's SFTTrainer on the same rows.
+
+Run ``python -m tests.bench_train [steps]`` after ``dvc repro tokenize``, on an idle machine, with
+``pip install trl==1.16.0``. It is no test and writes nothing into the repository.
+
+Same base model, rows, LoRA settings, batch size, number format and optimizer; TRL learns the
+account's code behind the prompt (completion-only loss), with its defaults and with its gradient
+checkpointing off, on our compact lower-case prompts and on field-named upper-case ones. Each TRL
+run is paired with a run of ours in the same process; the first steps are left out.
+"""
+
+import json
+import sys
+import tempfile
+from functools import partial
+from time import perf_counter
+
+import numpy as np
+import torch
+from datasets import Dataset, load_from_disk
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    TrainerCallback,
+    TrainingArguments,
+    set_seed,
+)
+from transformers.utils import logging
+from trl import SFTConfig, SFTTrainer
+
+from stages import train
+from stages.lib.model.base_model import resolve_base_model
+from stages.lib.model.scoring import LABEL_MAP
+from stages.lib.model.trainer import LabelTrainer
+from stages.lib.params import load_params
+from stages.lib.tables import read_table
+
+WARM_UP_STEPS = 5
+
+
+class Clock(TrainerCallback):
+    """Time the steps after the warm-up."""
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == WARM_UP_STEPS:
+            self.start = perf_counter()
+        elif state.global_step == state.max_steps:
+            self.rows_per_second = (state.max_steps - WARM_UP_STEPS) * args.train_batch_size
+            self.rows_per_second /= perf_counter() - self.start
+
+
+def common(params, folder: str, steps: int) -> dict:
+    """Return the arguments that both trainers get."""
+    training = params.training
+    return {
+        "output_dir": folder,
+        "max_steps": steps + WARM_UP_STEPS,
+        "per_device_train_batch_size": training.per_device_train_batch_size,
+        "learning_rate": training.learning_rate,
+        "bf16": params.model.dtype == "bfloat16",
+        "use_cpu": not torch.cuda.is_available(),
+        "report_to": "none",
+        "save_strategy": "no",
+        "seed": training.seed,
+        "disable_tqdm": True,
+        "logging_strategy": "no",
+    }
+
+
+def rate(trainer) -> float:
+    clock = Clock()
+    trainer.add_callback(clock)
+    trainer.train()
+    return clock.rows_per_second
+
+
+def ours(params, steps: int, rows: Dataset) -> float:
+    """Return the rows a second of this repository's training."""
+    set_seed(params.training.seed)
+    label_map = json.loads((train.INPUT / LABEL_MAP).read_text(encoding="utf-8"))
+    token_ids = [entry["token_id"] for entry in label_map["accounts"]]
+    model = train.instantiate_model(
+        params.model,
+        token_ids,
+        all_weights=False,
+        checkpointing=params.training.gradient_checkpointing,
+    )
+    model = train.apply_peft_adapters(model, params.lora, params.model)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            **common(params, folder, steps), remove_unused_columns=False, label_names=["labels"]
+        )
+        trainer = LabelTrainer(
+            label_smoothing=params.training.label_smoothing,
+            train_batch_tokens=params.training.train_batch_tokens,
+            make_optimizer=partial(train.configure_optimizer, training=params.training),
+            model=model,
+            args=arguments,
+            train_dataset=rows,
+            data_collator=train.collate,
+        )
+        return rate(trainer)
+
+
+def theirs(params, steps: int, rows: Dataset, checkpointing: bool | None) -> float:
+    """Return the rows a second of TRL; `checkpointing` None leaves its default."""
+    from peft import LoraConfig
+
+    set_seed(params.training.seed)
+    base = resolve_base_model(params.model)
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, params.model.dtype))
+    excluded = {"enabled", "train_label_head", "top_layers"}
+    switch = {} if checkpointing is None else {"gradient_checkpointing": checkpointing}
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = SFTTrainer(
+            model=model,
+            args=SFTConfig(
+                **common(params, folder, steps), **switch, completion_only_loss=True, max_length=512
+            ),
+            train_dataset=rows,
+            processing_class=AutoTokenizer.from_pretrained(base),
+            peft_config=LoraConfig(**params.lora.model_dump(exclude=excluded)),
+        )
+        return rate(trainer)
+
+
+def with_codes(prompts: list[list[int]], codes: list[str], tokenizer) -> Dataset:
+    """Return TRL's rows: each prompt, the account's code behind it, and the end mark."""
+    answers = [[*tokenizer(code)["input_ids"], tokenizer.eos_token_id] for code in codes]
+    pairs = list(zip(prompts, answers, strict=True))
+    return Dataset.from_dict(
+        {
+            "input_ids": [[*prompt, *answer] for prompt, answer in pairs],
+            "completion_mask": [[0] * len(prompt) + [1] * len(answer) for prompt, answer in pairs],
+        }
+    )
+
+
+def field_named(table, fields: list[str], tokenizer) -> list[list[int]]:
+    """Return prompts as a first attempt writes them: names and values, upper case, line by line."""
+    rows = table.select(fields).to_pylist()
+    texts = [
+        "".join(f"{name.upper()}: {value.upper()}\n" for name, value in row.items()) + "ACCOUNT: "
+        for row in rows
+    ]
+    return tokenizer(texts)["input_ids"]
+
+
+def main() -> None:
+    logging.set_verbosity_error()
+    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 25
+    params = load_params(
+        lora=train.LoraParams, model=train.ModelParams, training=train.TrainingParams
+    )
+    rows = load_from_disk(str(train.INPUT / "train"), keep_in_memory=True)
+    table = read_table("data/split/train.parquet")
+    assert table["row_id"].to_pylist() == rows["row_id"]
+    tokenizer = AutoTokenizer.from_pretrained(resolve_base_model(params.model))
+    label_map = json.loads((train.INPUT / LABEL_MAP).read_text(encoding="utf-8"))
+    codes = table["acct_code"].to_pylist()
+    named = field_named(table, label_map["prompt"]["fields"], tokenizer)
+    prompts = {"compact prompts": list(rows["input_ids"]), "field-named prompts": named}
+    for name, ids in prompts.items():
+        print(f"{name}: {np.mean([len(row) for row in ids]):.1f} tokens a row")
+    for name, ids in prompts.items():
+        for checkpointing in (None, False):
+            first = ours(params, steps, rows)
+            found = theirs(params, steps, with_codes(ids, codes, tokenizer), checkpointing)
+            kind = "defaults" if checkpointing is None else "no gradient checkpointing"
+            print(
+                f"ours {first:.1f} rows/s; TRL, {name}, {kind}: {found:.2f} rows/s; "
+                f"{first / found:.1f} times as fast",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
