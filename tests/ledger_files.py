@@ -19,6 +19,11 @@ ROWS = [
     ["2020-04-19", "O'Brien", "two\nlines", "0", "4010", "TRAVEL"],
 ]
 
+
+class ErrorCell(str):
+    """What a spreadsheet shows where a formula has no result."""
+
+
 INGEST = {
     "source": "raw",
     "files": ["*"],
@@ -137,6 +142,8 @@ def csv_text(rows: list[list[str]], delimiter: str = ",", quote: str = '"', end:
 
 
 def _xlsx_cell(cell: object) -> str:
+    if isinstance(cell, ErrorCell):
+        return f'<c s="0" t="e"><f>1/0</f><v>{cell}</v></c>'
     if isinstance(cell, int | float):
         return f"<c><v>{cell}</v></c>"
     if isinstance(cell, date):
@@ -192,6 +199,11 @@ def write_ods(path: Path, rows: list[list]) -> None:
     urn = "urn:oasis:names:tc:opendocument:xmlns"
 
     def cell(value: object) -> str:
+        if isinstance(value, ErrorCell):
+            return (
+                '<table:table-cell office:value-type="string" office:string-value="" '
+                f'calcext:value-type="error"><text:p>{value}</text:p></table:table-cell>'
+            )
         if isinstance(value, int | float):
             return f'<table:table-cell office:value-type="float" office:value="{value}"/>'
         lines = "".join(f"<text:p>{escape(line)}</text:p>" for line in value.split("\n"))
@@ -209,6 +221,7 @@ def write_ods(path: Path, rows: list[list]) -> None:
         book.writestr(
             "content.xml",
             f'<office:document-content xmlns:office="{urn}:office:1.0" '
+            'xmlns:calcext="urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0" '
             f'xmlns:table="{urn}:table:1.0" xmlns:text="{urn}:text:1.0"><office:body>'
             f'<office:spreadsheet><table:table table:name="S">{body}</table:table>'
             "</office:spreadsheet></office:body></office:document-content>",

@@ -4,13 +4,14 @@ import gzip
 import os
 import resource
 import shutil
+import zipfile
 from pathlib import Path
 
 import ledger_files as ledger
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ledger_files import HEADER, ROWS, csv_text, write_ods, write_xlsx
+from ledger_files import HEADER, ROWS, ErrorCell, csv_text, write_ods, write_xlsx
 
 from stages import ingest
 from stages.lib.ledger import files
@@ -320,6 +321,43 @@ def test_bytes_that_are_no_text_are_refused_in_a_parquet_file(book):
     pq.write_table(pa.table(columns, HEADER), book.raw / "a.parquet")
     with pytest.raises(UserError, match=r"raw/a.parquet: a column of bytes holds no UTF-8 text"):
         book.run("ingest")
+
+
+def with_errors_xlsb(path: Path) -> None:
+    """Copy ledger.xlsb with errors in the memos of its first two rows, the second of a formula."""
+    cell = b"\x02\0\0\0\0\0\0\0"
+    with zipfile.ZipFile(DATA / "ledger.xlsb") as book, zipfile.ZipFile(path, "w") as copy:
+        for name in book.namelist():
+            part = book.read(name)
+            part = part.replace(b"\x07\x0c" + cell + b"\x07\0\0\0", b"\x03\x09" + cell + b"\x2a")
+            formula = b"\x0b\x0f" + cell + b"\x07" + bytes(6)
+            copy.writestr(name, part.replace(b"\x07\x0c" + cell + b"\x0b\0\0\0", formula))
+
+
+WITH_ERRORS = [[*typed(ROWS[0])[:2], ErrorCell("#N/A"), *typed(ROWS[0])[3:]],
+               [*typed(ROWS[1])[:2], ErrorCell("#DIV/0!"), *typed(ROWS[1])[3:]],
+               [*typed(ROWS[2])[:2], 'not <c t="e">', *typed(ROWS[2])[3:]],
+               [*typed(ROWS[3])[:4], ErrorCell("#REF!"), "TRAVEL"]]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.ods", "a.xls", "a.xlsb"])
+def test_error_cells_stay_visible(book, name):
+    memos = ["#N/A", "#DIV/0!", 'not <c t="e">', "two\nlines"]
+    accounts = ["0101", "2010", "2010", "#REF!"]
+    if name == "a.xlsx":
+        write_xlsx(book.raw / name, {"Empty": [], "S": [HEADER, *WITH_ERRORS]})
+    elif name == "a.ods":
+        write_ods(book.raw / name, [HEADER, *WITH_ERRORS])
+    elif name == "a.xls":
+        # Of two sheets, one empty; the second error is a formula's.
+        shutil.copy(DATA / "errors.xls", book.raw / name)
+    else:
+        with_errors_xlsb(book.raw / name)
+        memos[2], accounts[3] = "null", "4010"
+    report = book.run("ingest")
+    assert [row[2] for row in book.cells()] == memos
+    assert [row[4] for row in book.cells()] == accounts
+    assert report["rows_rejected"] == 0
 
 
 # Headers

@@ -11,7 +11,9 @@ import gzip
 import io
 import math
 import re
+import struct
 import zlib
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime, time
 from decimal import Decimal
@@ -23,6 +25,7 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 
 from stages.lib.ledger.encodings import WIDE, guess_encoding, guess_utf16
+from stages.lib.ledger.errors import list_errors, show_errors
 from stages.lib.params import UserError
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
@@ -326,6 +329,16 @@ def cell_text(cell: object) -> str:
     return str(cell)
 
 
+def _with_errors(rows: Iterable[list], errors: dict[tuple[int, int], str]) -> Iterator[list]:
+    by_row = defaultdict(dict)
+    for (number, column), text in errors.items():
+        by_row[number][column] = text
+    for number, row in enumerate(rows):
+        for column, text in by_row.get(number, {}).items():
+            row[column] = text
+        yield row
+
+
 def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iterator[list]]]:
     """Yield the name and the rows (of typed cells, from row 1 and column A) of each worksheet;
     no rows where its name matches none of `patterns`.
@@ -338,20 +351,25 @@ def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iter
     import python_calamine as calamine
 
     try:
-        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(path.read_bytes()))
-        for sheet in book.sheets_metadata:
+        content = path.read_bytes()
+        packed = content.startswith(b"PK")
+        content = show_errors(content) if packed else content
+        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
+        errors = {} if packed else list_errors(content)
+        for number, sheet in enumerate(book.sheets_metadata):
             if sheet.typ != calamine.SheetTypeEnum.WorkSheet:
                 continue
             if not any(fnmatch(sheet.name, pattern) for pattern in patterns):
                 yield sheet.name, iter(())
             else:
-                content = book.get_sheet_by_name(sheet.name)
-                left = [""] * content.start[1] if content.start else []
-                rows = content.iter_rows()
-                yield sheet.name, (left + row for row in rows) if left else rows
+                cells = book.get_sheet_by_name(sheet.name)
+                left = [""] * cells.start[1] if cells.start else []
+                rows = cells.iter_rows()
+                rows = (left + row for row in rows) if left else rows
+                yield sheet.name, _with_errors(rows, errors[number]) if number in errors else rows
     except calamine.PasswordError:
         raise UserError(f"{path}: is locked with a password; save a copy without one") from None
-    except (calamine.CalamineError, OSError) as error:
+    except (calamine.CalamineError, OSError, struct.error, IndexError) as error:
         raise damaged(path, error) from None
     except UserError:
         raise
