@@ -93,7 +93,8 @@ class Labels(Section):
             if not re.fullmatch(self.pattern, path[-1]):
                 raise ValueError(f"merge: {path[-1]} does not fit labels.pattern")
             ends[old] = path[-1]
-        return self.model_copy(update={"merge": ends, "retire": retire})
+        masked = self.masked or "(?!)"  # no code, not even an empty one
+        return self.model_copy(update={"merge": ends, "retire": retire, "masked": masked})
 
 
 class PreprocessParams(Section):

@@ -43,8 +43,8 @@ ASIDE = ("rare account", "no date", "identical to an earlier side", "beyond max_
 TRAIN, VAL, TEST = range(3)
 # How far a side may be from its share, in parts of the rows dealt, before it is worth a word.
 TOLERANCE = 0.01
-# Groups above this part of the smallest side are placed before all others; for so many of the
-# largest all ways to place them are tried.
+# Groups above this part of the smallest side are placed before all others; for so many of them all
+# ways to place them are tried.
 LARGE_GROUP = 0.1
 TRIED_GROUPS = 8
 # Identical rows train if they are more than this share of the smaller of validation and test, and
@@ -211,8 +211,9 @@ def deal_groups(
 ) -> np.ndarray:
     """Return the side of each row: whole groups, the sides as near to their shares as that allows.
 
-    The largest groups are placed first, by lot among the places that overfill the sides least;
-    all small ones then by `deal_by_lot`, and some of them moved to where rows are still missing.
+    The large groups are placed first, the largest by lot where they fit, the last of them where
+    they overfill the sides least; all small ones then by `deal_by_lot`, and some of them moved to
+    where rows are still missing.
 
     Parameters
     ----------
@@ -225,20 +226,21 @@ def deal_groups(
     held, lot = np.full(len(members), -1), rng.permutation(len(members))
     lot = lot[np.argsort(-size[lot], kind="stable")]
     large = lot[size[lot] > LARGE_GROUP * room.min()]
-    few, more = large[:TRIED_GROUPS], large[TRIED_GROUPS:]
-    tried = np.indices((3,) * len(few)).reshape(len(few), 3 ** len(few)).T
-    put = np.stack([(tried == side) @ size[few] for side in range(3)], axis=1)
-    overfull = np.maximum(put - room, 0).sum(axis=1)
-    overfull[(put == 0).sum(axis=1) > len(members) - len(few)] += len(groups)
-    best = np.flatnonzero(overfull <= overfull.min() + 1e-9)
-    weight = shares[tried[best]].prod(axis=1)
-    chosen = rng.choice(best, p=weight / weight.sum())
-    held[few], room = tried[chosen], room - put[chosen]
-    for group in more:
+    few = large[max(0, len(large) - TRIED_GROUPS) :]
+    for group in large[: len(large) - len(few)]:
         fits = room >= size[group]
         weight = np.where(fits, room, 0) if fits.any() else (room == room.max()).astype(float)
         held[group] = rng.choice(3, p=weight / weight.sum())
         room[held[group]] -= size[group]
+    tried = np.indices((3,) * len(few)).reshape(len(few), 3 ** len(few)).T
+    put = np.stack([(tried == side) @ size[few] for side in range(3)], axis=1)
+    overfull = np.maximum(put - room, 0).sum(axis=1)
+    empty = (put == 0) & (np.bincount(held[held >= 0], minlength=3) == 0)
+    overfull[empty.sum(axis=1) > len(members) - len(large)] += len(groups)
+    best = np.flatnonzero(overfull <= overfull.min() + 1e-9)
+    weight = shares[tried[best]].prod(axis=1)
+    chosen = rng.choice(best, p=weight / weight.sum())
+    held[few], room = tried[chosen], room - put[chosen]
     rest = held < 0
     if rest.any():
         rows = np.flatnonzero(rest[inverse])

@@ -168,6 +168,13 @@ def test_accounts_are_padded_merged_retired_and_checked(book):
     assert report["accounts"] == 2
 
 
+def test_no_code_is_masked_by_an_empty_pattern(book):
+    book.ingest.update(required=["date"], patterns={})
+    book.preprocess["labels"].update(masked="", masked_rule="from_name")
+    run(book, row(), row(memo="2"), row(account="", memo="x"), row(account="***", memo="y"))
+    assert [reason for _, reason, _ in rejects(book)] == ["no valid account"] * 2
+
+
 def test_masked_accounts_are_recovered_by_a_name_that_has_one_code(book):
     book.preprocess["labels"]["masked_rule"] = "from_name"
     rows = [

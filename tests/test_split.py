@@ -258,6 +258,13 @@ def test_few_groups_are_dealt_as_well_as_by_any_assignment():
         assert missed(side[np.cumsum(sizes) - 1]) == pytest.approx(best)
 
 
+def test_a_dozen_groups_are_dealt_nearly_as_asked():
+    groups = np.repeat(np.arange(13), [5] * 8 + [4] * 5)
+    for seed in range(20):
+        counts = np.bincount(split.deal_groups(groups, groups, SHARES, rng(seed)), minlength=3)
+        assert np.abs(counts - SHARES * 60).sum() <= 4
+
+
 def test_large_groups_leave_the_shares_to_small_ones():
     choose = rng(8)
     for largest in (1, 30, 500, 3000, 6900):

@@ -101,7 +101,7 @@ _PHONE = re.compile(
 _PHONE_NEAR = re.compile(
     r"((?:(?<![a-z])(?:tel(?:ephone)?|phone|ph|fax|cell|mobile|h\.?p)|전화|연락처|휴대폰|핸드폰|팩스|☎)"
     r"(?:번호|[. ]?(?:no|number|nr))?[.:# ]{0,3})"
-    r"(\(?\d[\d ().-]{6,14}\d)(?!\d|[.,-]\d)",
+    r"(\(?\d[\d ().-]{6,14}\d)(?!\d|[.,-]\d|[년월일])",
     re.I,
 )
 
