@@ -26,7 +26,6 @@ from transformers import (
     set_seed,
 )
 from transformers.utils import logging
-from trl import SFTConfig, SFTTrainer
 
 from stages import train
 from stages.lib.model.base_model import resolve_base_model
@@ -105,6 +104,7 @@ def ours(params, steps: int, rows: Dataset) -> float:
 def theirs(params, steps: int, rows: Dataset, checkpointing: bool | None) -> float:
     """Return the rows a second of TRL; `checkpointing` None leaves its default."""
     from peft import LoraConfig
+    from trl import SFTConfig, SFTTrainer
 
     set_seed(params.training.seed)
     base = resolve_base_model(params.model)
