@@ -26,6 +26,7 @@ from stages.lib.model.base_model import (
     file_sha256,
     folder_sha256,
     load_tokenizer,
+    pin_revision,
     resolve_base_model,
 )
 from stages.lib.params import UserError
@@ -114,6 +115,15 @@ def test_the_sha256_of_a_folder_covers_names_and_contents(tmp_path):
     digests = [hashlib.sha256(content).hexdigest() for content in (b"1", b"2")]
     text = f"a/x\0{digests[0]}\ny\0{digests[1]}\n"
     assert folder_sha256(tmp_path) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_folder_without_a_revision_is_pinned_to_its_bytes(folder):
+    model = params(str(folder))
+    pinned = pin_revision(model)
+    assert pinned.revision == folder_sha256(folder)
+    assert pin_revision(pinned) is pinned
+    other = params("Qwen/Qwen3-4B", "0" * 40)
+    assert pin_revision(other) is other
 
 
 def test_a_broken_tokenizer_is_one_line(folder):

@@ -10,7 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from stages.lib.model.base_model import ModelParams, file_sha256
+from stages.lib.model.base_model import ModelParams, file_sha256, pin_revision
 from stages.lib.model.batches import pad_right
 from stages.lib.model.prompt import PROMPT_VERSION
 from stages.lib.model.scoring import (
@@ -156,6 +156,23 @@ def test_only_the_rows_of_the_label_tokens_are_multiplied(tiny_model):
     assert model(**pad_right([[5, 6], [7]])).logits.shape == (2, 1, len(LABELS))
 
 
+def test_merged_bfloat16_is_no_further_from_float32_than_adapters_beside_it(
+    tiny_model, trained_folder, prompts, expected
+):
+    """`expected` is float32 with the adapters beside the weights; both ways round to bfloat16."""
+    base = load_base_model(tiny_model, model_params(tiny_model, "bfloat16"), LABELS)
+    beside = PeftModel.from_pretrained(base, trained_folder, autocast_adapter_dtype=False).eval()
+    base = load_base_model(tiny_model, model_params(tiny_model, "bfloat16"), LABELS)
+    merged = PeftModel.from_pretrained(base, trained_folder).merge_and_unload().eval()
+    dtypes = {weight.dtype for name, weight in merged.named_parameters() if "layers" in name}
+    assert dtypes == {torch.bfloat16}
+    errors = [
+        np.abs(score_rows(TrainedModel(model, ACCOUNTS), prompts, 40, "test") - expected).mean()
+        for model in (merged, beside)
+    ]
+    assert errors[0] < 1.2 * errors[1]
+
+
 def test_training_the_head_would_not_change_what_the_model_reads(tiny_model):
     model = load_base_model(tiny_model, model_params(tiny_model), LABELS)
     before = model.get_input_embeddings().weight.clone()
@@ -230,6 +247,19 @@ def test_prompts_of_another_version_are_refused(copy, tiny_model):
 def test_a_base_model_that_is_gone_is_refused(copy, tmp_path):
     write_manifest(copy, tmp_path / "gone")
     assert refusal(copy).startswith(f"model.name: {tmp_path / 'gone'}: no such folder")
+
+
+def test_a_base_model_that_changed_after_the_training_is_refused(copy, tiny_model, tmp_path):
+    base = shutil.copytree(tiny_model, tmp_path / "base")
+    write_manifest(copy, base)
+    manifest = json.loads((copy / MANIFEST).read_text())
+    pinned = pin_revision(model_params(base))
+    manifest["base_model"]["revision"] = pinned.revision
+    (copy / MANIFEST).write_text(json.dumps(manifest))
+    assert load_trained_model(copy, trust_remote_code=False).accounts == ACCOUNTS
+    config = base / "generation_config.json"
+    config.write_text(config.read_text() + " ")
+    assert refusal(copy).startswith(f"model.revision: {base} should have sha256 {pinned.revision}")
 
 
 def test_a_base_model_that_cannot_be_loaded_is_one_line(tiny_model, tmp_path):

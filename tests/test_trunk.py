@@ -1,5 +1,6 @@
 """The frozen layers, run once: the same logits and gradients as the whole model."""
 
+import os
 import shutil
 
 import pytest
@@ -54,6 +55,20 @@ def test_a_finished_file_is_taken_as_it_is_and_a_partial_one_is_not(tiny_model, 
     path.rename(path.with_suffix(".partial"))
     path.with_suffix(".partial").write_bytes(b"killed while writing")
     assert torch.equal(trunk_states(load(tiny_model), 1, ROWS, path), first)
+
+
+@pytest.mark.parametrize("damage", [lambda p: flip(p), lambda p: os.truncate(p, 8)])
+def test_a_damaged_file_is_made_anew(tiny_model, tmp_path, damage):
+    path = tmp_path / "trunk.bin"
+    first = trunk_states(load(tiny_model), 1, ROWS, path).clone()
+    damage(path)
+    assert torch.equal(trunk_states(load(tiny_model), 1, ROWS, path), first)
+
+
+def flip(path) -> None:
+    content = bytearray(path.read_bytes())
+    content[100] ^= 1
+    path.write_bytes(content)
 
 
 def test_a_disk_without_room_is_told_before_any_work(tiny_model, tmp_path, monkeypatch):
