@@ -2,8 +2,8 @@
 
 Reads ``data/ingest/transactions.parquet``. Writes ``data/preprocess/transactions.parquet``
 (columns of the role id are left behind), ``rejects.parquet`` (where each refused row came from
-and why), ``accounts.parquet`` (the chart of accounts) and ``metrics/preprocess/report.json``.
-Parameters: ``preprocess``.
+and why), ``accounts.parquet`` (the chart of accounts, with all forms of its codes and names) and
+``metrics/preprocess/report.json``. Parameters: ``preprocess``.
 """
 
 import re
@@ -118,13 +118,14 @@ def parse_amounts(column: pa.Array, params: PreprocessParams) -> pa.Array:
     """Return float64 amounts, null where the cell is empty or unreadable."""
     cells = pc.utf8_trim_whitespace(column)
     plain = pc.match_substring_regex(cells, PLAIN_AMOUNT[params.decimal])
-    numbers = pc.cast(pc.if_else(plain, cells, None), pa.float64())
-    marks = amount_marks(tuple(params.currency_words), tuple(params.credit_words))
-    if pc.all(plain).as_py():
-        return numbers
-    others = pc.if_else(plain, "", cells)
-    parse = partial(parse_amount, decimal=params.decimal, currency=marks[0], credit=marks[1])
-    return pc.coalesce(numbers, map_values(others, parse, pa.float64()))
+    amounts = pc.cast(pc.if_else(plain, cells, None), pa.float64())
+    if not pc.all(plain).as_py():
+        marks = amount_marks(tuple(params.currency_words), tuple(params.credit_words))
+        parse = partial(parse_amount, decimal=params.decimal, currency=marks[0], credit=marks[1])
+        others = map_values(pc.if_else(plain, "", cells), parse, pa.float64())
+        amounts = pc.coalesce(amounts, others)
+    # Hundreds of digits are no amount.
+    return pc.if_else(pc.is_finite(amounts), amounts, None)
 
 
 # Accounts
@@ -233,10 +234,7 @@ def clean_group(task: Task) -> Part:
         cells = raw[name].combine_chunks()
         if role in TEXT_ROLES:
             case = "keep" if role == "label_name" else params.case
-            errors = map_values(cells, is_error, pa.bool_()).fill_null(False)
-            emptied[name] += pc.sum(errors).as_py() or 0
-            cells = pc.if_else(errors, "", cells)
-            columns[name] = mask_column(cells, name, case, params.mask, masked)
+            columns[name] = mask_column(cells, name, case, params.mask, masked, emptied)
         elif role in ("amount", "date"):
             if role == "amount":
                 columns[name], rule = parse_amounts(cells, params), params.unreadable_amount
@@ -287,14 +285,23 @@ def _matches(codes: pa.Array, pattern: str) -> pa.Array:
 
 
 def mask_column(
-    cells: pa.Array, name: str, case: str, kinds: list[MaskKind], masked: Counter
+    cells: pa.Array,
+    name: str,
+    case: str,
+    kinds: list[MaskKind],
+    masked: Counter,
+    emptied: Counter,
 ) -> pa.Array:
-    """Return clean and masked text; add the number of cells masked, by column and kind."""
+    """Return clean and masked text; add the number of cells masked, by column and kind, and of
+    those that showed an error and are empty now, by column."""
     encoded = cells.dictionary_encode()
     times = pc.value_counts(encoded.indices)
     rows = dict(zip(times.field(0).to_pylist(), times.field(1).to_pylist(), strict=True))
     texts = []
     for place, text in enumerate(encoded.dictionary.to_pylist()):
+        if is_error(text):
+            emptied[name] += rows[place]
+            text = ""
         text, found = mask_personal(clean_text(text, case), kinds)
         for kind in found:
             masked[name, kind] += rows[place]

@@ -195,15 +195,14 @@ def deal_by_lot(
 def large_blocks(same: np.ndarray, groups: np.ndarray, limit: float, most: float) -> np.ndarray:
     """Return which rows stand in a group with more than `limit` identical rows, the largest groups
     first as long as they have at most `most` rows together."""
-    _, block, times = np.unique(same, return_inverse=True, return_counts=True)
-    _, group, size = np.unique(groups, return_inverse=True, return_counts=True)
-    large = np.unique(group[times[block] > limit])
+    times, size = np.bincount(same), np.bincount(groups)
+    large = np.unique(groups[times[same] > limit])
     taken = []
     for number in large[np.argsort(-size[large], kind="stable")]:
         if size[number] <= most:
             taken.append(number)
             most -= size[number]
-    return np.isin(group, taken)
+    return np.isin(groups, taken)
 
 
 def deal_groups(
@@ -221,9 +220,10 @@ def deal_groups(
     shares : np.ndarray of float64, shape (3,)
         Of the rows, by side; sum 1.
     """
-    members, inverse, size = np.unique(groups, return_inverse=True, return_counts=True)
+    times = np.bincount(groups)
+    inverse, size = (np.cumsum(times > 0) - 1)[groups], times[times > 0]
     room = shares * len(groups)
-    held, lot = np.full(len(members), -1), rng.permutation(len(members))
+    held, lot = np.full(len(size), -1), rng.permutation(len(size))
     lot = lot[np.argsort(-size[lot], kind="stable")]
     large = lot[size[lot] > LARGE_GROUP * room.min()]
     few = large[max(0, len(large) - TRIED_GROUPS) :]
@@ -236,7 +236,7 @@ def deal_groups(
     put = np.stack([(tried == side) @ size[few] for side in range(3)], axis=1)
     overfull = np.maximum(put - room, 0).sum(axis=1)
     empty = (put == 0) & (np.bincount(held[held >= 0], minlength=3) == 0)
-    overfull[empty.sum(axis=1) > len(members) - len(large)] += len(groups)
+    overfull[empty.sum(axis=1) > len(size) - len(large)] += len(groups)
     best = np.flatnonzero(overfull <= overfull.min() + 1e-9)
     weight = shares[tried[best]].prod(axis=1)
     chosen = rng.choice(best, p=weight / weight.sum())

@@ -4,7 +4,10 @@ import re
 from pathlib import Path
 
 import ledger_files as ledger
+import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from ledger_files import HEADER, csv_text
 
 from stages import preprocess
@@ -72,6 +75,38 @@ def test_types_and_origin(book):
         "0101",
         "Meals",
     ]
+
+
+def test_hundreds_of_digits_are_no_amount(book):
+    run(book, row(), row(amount="9" * 400), row(amount="1,000" + ",000" * 200), row(memo="x"))
+    assert [reason for _, reason, _ in rejects(book)] == ["unreadable amount"] * 2
+
+
+CELL = st.text(st.sampled_from("0129.,-/ '()년월일#*xN/A!가원$₩△½²١\u00a0\u200b"), max_size=9)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.lists(st.one_of(CELL, st.sampled_from(["2020-04-16", "7", "0101", "***"])),
+                         min_size=6, max_size=6), min_size=1, max_size=12))  # fmt: skip
+def test_every_row_comes_out_or_is_refused_whatever_its_cells_hold(tmp_path_factory, table):
+    folder = tmp_path_factory.mktemp("dirt")
+    with pytest.MonkeyPatch.context() as patch:
+        book = ledger.Ledger(folder, patch)
+        book.preprocess["max_reject_fraction"] = 1.0
+        columns = dict(zip(COLUMNS, zip(*[row(), *table], strict=True), strict=True))
+        count = len(table) + 1
+        raw = {"source_file": ["a.csv"] * count, "source_sheet": [""] * count,
+               "source_row": pa.array(range(count), pa.int32()), **columns}  # fmt: skip
+        roles = {name: book.ingest["columns"][name]["role"] for name in COLUMNS}
+        kinds = [pa.field(name, pa.string(), metadata={"role": roles[name]}) for name in COLUMNS]
+        origin = [pa.field("source_file", pa.string()), pa.field("source_sheet", pa.string()),
+                  pa.field("source_row", pa.int32())]  # fmt: skip
+        tables.write_table(pa.table(raw, schema=pa.schema([*origin, *kinds])), preprocess.IN)
+        report = book.run("preprocess")
+        places = book.rows("preprocess/transactions", ["source_row"])
+        places += book.rows("preprocess/rejects", ["source_row"])
+    assert sorted(places) == [(number,) for number in range(count)]
+    assert report["rows_out"] + report["rows_rejected"] == count == report["rows_in"]
 
 
 def test_ids_are_left_behind(book):
