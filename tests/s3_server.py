@@ -1,7 +1,4 @@
-"""A real S3 server on this machine (SeaweedFS), and a team that shares one store on it.
-
-Test files take its fixtures with ``pytest_plugins = ["s3_server"]``.
-"""
+"""A real S3 server on this machine (SeaweedFS), and the commands of a team that shares it."""
 
 import ctypes
 import json
@@ -19,8 +16,7 @@ import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-from conftest import ROOT, clone_project, run
+from conftest import ROOT, run
 from ruamel.yaml import YAML
 
 BUCKET = "ledger"
@@ -99,9 +95,8 @@ class S3Server:
             time.sleep(0.05)
 
     def is_ready(self) -> bool:
-        """Tell whether a bucket can be made, an object be written, and S3 answers."""
+        """Tell whether an object can be written, which makes the bucket, and S3 answers."""
         try:
-            urllib.request.urlopen(urllib.request.Request(f"{self.filer}/", method="POST")).close()
             self.write("ready", b"yes")
             urllib.request.urlopen(self.url).close()
         except urllib.error.HTTPError as error:
@@ -144,7 +139,6 @@ def login(user: str = "team", secret: str | None = None) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": user,
         "AWS_SECRET_ACCESS_KEY": secret,
         "AWS_MAX_ATTEMPTS": "2",
-        "AWS_CONFIG_FILE": os.devnull,
         "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
         "AWS_EC2_METADATA_DISABLED": "true",
         "NO_PROXY": "127.0.0.1",
@@ -197,41 +191,3 @@ def locked_outputs(repository: Path) -> dict[str, str]:
 def commit(repository: Path, message: str) -> None:
     git("add -A", repository)
     git(f"commit -qm '{message}'", repository)
-
-
-@pytest.fixture(scope="session")
-def s3(tmp_path_factory):
-    server = S3Server(tmp_path_factory.mktemp("s3"))
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture(scope="session")
-def first(tiny_model, s3, tmp_path_factory) -> Path:
-    """Return the repository of a team's first member: everything has run, been committed, and
-    pushed to the store and to the bare repository ``hub`` beside it. Tests must not change it.
-    """
-    place = tmp_path_factory.mktemp("team")
-    repository = clone_project(place / "first", tiny_model)
-    add_remote(repository, s3.url, f"{BUCKET}/team")
-    dvc("repro", repository)
-    commit(repository, "results")
-    dvc("push", repository)
-    git("clone -q --bare . ../hub", repository)
-    git("remote add origin ../hub", repository)
-    git("fetch -q origin", repository)
-    return repository
-
-
-@pytest.fixture
-def clone(first, tmp_path) -> Path:
-    """Return a fresh clone of the team's repository, with an empty cache."""
-    git(f"clone -q {first.parent / 'hub'} {tmp_path / 'clone'}", first)
-    return tmp_path / "clone"
-
-
-@pytest.fixture
-def copy(first, tmp_path) -> Path:
-    """Return a copy of the first member's repository, with its cache and workspace."""
-    return shutil.copytree(first, tmp_path / "copy", symlinks=True)

@@ -1,0 +1,470 @@
+"""The team's S3 store: push and pull, every fault, secrets, sharing between repositories."""
+
+import json
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, environment, ledger_rows, run, write_ledger
+from ruamel.yaml import YAML
+from s3_server import (
+    BUCKET,
+    PULLED,
+    S3Server,
+    add_remote,
+    attempt,
+    commit,
+    dvc,
+    git,
+    locked_outputs,
+    login,
+    readme_lines,
+    stages_that_ran,
+)
+
+from stages.lib.params import read_yaml
+from stages.lib.tables import read_table
+
+pytestmark = pytest.mark.slow
+pytest_plugins = ["team"]
+
+OBJECTS = "team/files/md5"
+
+
+def contents(repository: Path, folders: list[str]) -> dict[str, bytes]:
+    paths = (path for folder in folders for path in (repository / folder).rglob("*"))
+    return {str(p.relative_to(repository)): p.read_bytes() for p in paths if p.is_file()}
+
+
+OUTPUTS = [
+    *(f"data/{name}" for name in PULLED if name != "train"),
+    "models/train",
+    "metrics",
+]
+
+
+def wipe(repository: Path) -> None:
+    """Delete the cache and everything that came from it."""
+    shutil.rmtree(repository / ".dvc/cache", ignore_errors=True)
+    for output in locked_outputs(repository):
+        if not output.endswith("json"):
+            path = repository / output
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+# Push and pull -----------------------------------------------------------------------------------
+
+
+def test_what_is_pushed_comes_back_bit_for_bit(first, copy):
+    before = contents(copy, OUTPUTS)
+    assert {"data/feature/base.parquet", "models/train/adapter_model.safetensors"} <= set(before)
+    wipe(copy)
+    assert len(contents(copy, OUTPUTS)) < len(before)
+    dvc(f"pull {' '.join(PULLED)}", copy)
+    assert contents(copy, OUTPUTS) == before
+
+
+def test_a_fresh_clone_pulls_by_the_readmes_line_and_executes_nothing(clone):
+    (line,) = (line for line in readme_lines("Artifacts on S3", "dvc pull"))
+    assert line.split()[2:] == PULLED
+    dvc(line.removeprefix("dvc "), clone)
+    assert not (clone / "data/ingest").exists()
+    assert stages_that_ran(dvc("repro --allow-missing", clone)) == []
+    # Who has the ledger rebuilds its raw table, and from then on needs no option.
+    assert stages_that_ran(dvc("repro", clone)) == ["ingest"]
+    assert "up to date" in dvc("status", clone)
+    assert git("status --porcelain", clone) == ""
+
+
+def test_a_fresh_clone_in_one_command_executes_nothing(clone):
+    output = dvc("repro --pull --allow-missing", clone)
+    assert "up to date" in output and stages_that_ran(output) == []
+
+
+def test_a_plain_pull_brings_everything_and_names_only_what_is_never_pushed(clone, first):
+    done = attempt("pull", clone)
+    assert done.returncode == 1
+    assert re.search(r"following targets:\ndata/ingest\nIs your cache", done.stderr)
+    assert contents(clone, OUTPUTS) == contents(first, OUTPUTS)
+
+
+def test_the_ledgers_raw_text_is_not_in_the_store(first, s3):
+    raw = locked_outputs(first)["data/ingest"]
+    listing = json.loads((first / f".dvc/cache/files/md5/{raw[:2]}/{raw[2:]}").read_text())
+    assert listing
+    for digest in [raw, *(entry["md5"] for entry in listing)]:
+        assert digest[2:] not in s3.entries(f"{OBJECTS}/{digest[:2]}")
+
+
+def test_where_raw_text_may_be_pushed_plain_pull_and_repro_execute_nothing(first, s3, tmp_path):
+    """As the README says: delete `push: false`."""
+    sender = shutil.copytree(first, tmp_path / "sender", symlinks=True)
+    pipeline = (sender / "dvc.yaml").read_text()
+    assert pipeline.count("- data/ingest:\n          push: false") == 1
+    pipeline = pipeline.replace("- data/ingest:\n          push: false", "- data/ingest")
+    (sender / "dvc.yaml").write_text(pipeline)
+    dvc(f"remote modify store url s3://{BUCKET}/open", sender)
+    dvc("push", sender)
+    commit(sender, "all is pushed")
+    git(f"clone -q {sender} {tmp_path / 'receiver'}", sender)
+    dvc("pull", tmp_path / "receiver")
+    output = dvc("repro", tmp_path / "receiver")
+    assert "up to date" in output and stages_that_ran(output) == []
+    # The lock file still says that the output is not pushed, if dvc wrote it there.
+    assert git("status --porcelain", tmp_path / "receiver") == ""
+
+
+# Faults ------------------------------------------------------------------------------------------
+
+FAULTS = {
+    "wrong secret": (login(secret="wrong"), "Forbidden"),
+    "unknown key": (login("nobody", "team-secret"), "Forbidden"),
+    "no key at all": (
+        {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+        "Unable to locate credentials",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("command", ["push", "pull train"])
+def test_with_a_wrong_key_nothing_moves_and_the_message_says_so(fault, command, clone, copy):
+    keys, message = FAULTS[fault]
+    repository = clone if command.startswith("pull") else copy
+    add_remote_to_a_new_path(repository, fault) if command == "push" else None
+    done = attempt(command, repository, **keys)
+    assert done.returncode != 0
+    assert message in done.stderr
+    dvc(command, repository)  # the second try, with the right key
+
+
+def add_remote_to_a_new_path(repository: Path, name: str) -> None:
+    dvc(f"remote modify store url s3://{BUCKET}/{name.replace(' ', '-')}", repository)
+
+
+def test_a_bucket_that_does_not_exist_is_named_and_not_made(copy, s3):
+    dvc("remote modify store url s3://nowhere/team", copy)
+    for command in ("push", "pull --force"):
+        wipe(copy) if command != "push" else None
+        done = attempt(command, copy)
+        assert done.returncode != 0
+        assert "bucket does not exist" in done.stderr
+
+
+def test_a_reader_can_pull_and_cannot_push(clone, copy):
+    reader = login("reader")
+    dvc("pull train", clone, **reader)
+    add_remote_to_a_new_path(copy, "for readers")
+    done = attempt("push", copy, **reader)
+    assert done.returncode != 0
+    assert "Access Denied" in done.stderr and "failed to upload" in done.stderr
+    assert "pushed" in dvc("push", copy)
+
+
+def test_a_server_that_is_down_is_an_error_at_once(clone, copy, s3):
+    with socket.socket() as nobody:  # bound, and not listening
+        nobody.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        for command, repository in (("push", copy), ("pull train", clone)):
+            dvc(f"remote modify store endpointurl {url}", repository)
+            done = attempt(command, repository)
+            assert done.returncode != 0
+            assert "Could not connect to the endpoint URL" in done.stderr
+    assert not (clone / "models/train").exists()
+    dvc(f"remote modify store endpointurl {s3.url}", clone)
+    dvc("pull train", clone)
+
+
+def test_a_server_that_does_not_answer_is_an_error_after_the_time_that_the_config_sets(copy):
+    assert float(config(copy)["remote.store.read_timeout"]) <= 15
+    assert float(config(copy)["remote.store.connect_timeout"]) <= 15
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(100)
+        url = f"http://127.0.0.1:{mute.getsockname()[1]}"
+        dvc(f"remote modify store endpointurl {url}", copy)
+        dvc("remote modify store read_timeout 1", copy)
+        done = attempt("push", copy, AWS_MAX_ATTEMPTS="1")
+    assert done.returncode != 0
+    assert "Read timeout on endpoint URL" in done.stderr
+
+
+def config(repository: Path) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in dvc("config --list", repository).splitlines())
+
+
+# Kills in the midst ------------------------------------------------------------------------------
+
+MANY = 240
+
+
+@pytest.fixture(scope="module")
+def many_files(tmp_path_factory):
+    """Return a repository of many files, and a server of its own that tests may kill."""
+    place = tmp_path_factory.mktemp("kills")
+    server = S3Server(place / "server")
+    server.start()
+    repository = place / "sender"
+    for i in range(MANY):
+        path = repository / f"data/many/{i:03}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes([i % 256]) * 20_000 + i.to_bytes(4))
+    git("init -q .", repository)
+    dvc("init -q", repository)
+    add_remote(repository, server.url, f"{BUCKET}/team")
+    dvc("add -q data/many", repository)
+    commit(repository, "many files")
+    yield repository, server
+    server.kill()
+
+
+def start_dvc(command: str, repository: Path) -> subprocess.Popen:
+    variables = environment(**login(), DVC_SITE_CACHE_DIR=f"{repository}-dvc")
+    return subprocess.Popen(
+        ["dvc", *command.split()],
+        cwd=repository,
+        env=variables,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def wait_for(condition, process: subprocess.Popen) -> None:
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.01)
+
+
+def test_a_push_whose_server_is_killed_fails_and_the_second_push_completes(many_files, tmp_path):
+    repository, server = many_files
+    push = start_dvc("push", repository)
+    wait_for(lambda: len(server.entries(OBJECTS)) > 20, push)
+    server.kill()
+    output, _ = push.communicate(timeout=300)
+    assert push.returncode != 0
+    assert "failed to" in output or "Could not connect" in output
+    server.start()
+    arrived = sum(len(server.entries(f"{OBJECTS}/{two}")) for two in server.entries(OBJECTS))
+    assert arrived < MANY
+    dvc("push", repository)
+    git(f"clone -q {repository} {tmp_path / 'receiver'}", repository)
+    dvc("pull", tmp_path / "receiver")
+    assert contents(tmp_path / "receiver", ["data"]).keys() >= contents(repository, ["data"]).keys()
+    for name, content in contents(repository, ["data/many"]).items():
+        assert (tmp_path / "receiver" / name).read_bytes() == content
+
+
+def test_a_pull_killed_at_any_moment_leaves_nothing_half_and_the_second_completes(
+    many_files, tmp_path
+):
+    repository, _ = many_files
+    dvc("push", repository)
+    receiver = tmp_path / "receiver"
+    git(f"clone -q {repository} {receiver}", repository)
+    cache = receiver / ".dvc/cache/files/md5"
+    for n_files in (1, 60, 120):
+        pull = start_dvc("pull", receiver)
+        wait_for(lambda least=n_files: len(list(cache.glob("??/*"))) > least, pull)
+        pull.send_signal(signal.SIGKILL)
+        pull.wait()
+    assert len(list((receiver / "data").glob("many/*"))) < MANY
+    dvc("pull", receiver)
+    assert contents(receiver, ["data/many"]) == contents(repository, ["data/many"])
+
+
+# Corrupt objects ---------------------------------------------------------------------------------
+
+
+def key_of(file: str, repository: Path) -> str:
+    """Return where the store keeps `file`."""
+    url = dvc(f"get --show-url . {file}", repository).split()[-1]
+    return url.removeprefix(f"s3://{BUCKET}/")
+
+
+@pytest.fixture
+def corrupt_model(first, s3):
+    """Flip one bit of the adapter in the store; mend it afterwards."""
+    key = key_of("models/train/adapter_model.safetensors", first)
+    whole = s3.read(key)
+    s3.write(key, whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:])
+    yield key
+    s3.write(key, whole)
+
+
+def test_a_corrupt_object_does_not_reach_a_workspace(corrupt_model, clone, first, s3):
+    done = attempt("pull train", clone)
+    assert done.returncode != 0
+    assert "Checkout failed for following targets:\nmodels/train" in done.stderr
+    assert not (clone / "models/train").exists()
+    name = Path(corrupt_model).name
+    assert not list((clone / ".dvc/cache").rglob(name))
+    # The README's line that names the object.
+    details = attempt("pull -v train", clone).stdout
+    assert f"corrupted cache file '{clone}/.dvc/cache/files" in details
+
+    # The README's repair: delete it and its folder's listing, push from a clone that has it.
+    listing = locked_outputs(first)["models/train"]
+    s3.delete(corrupt_model)
+    s3.delete(f"{OBJECTS}/{listing[:2]}/{listing[2:]}")
+    dvc("push", first)
+    dvc("pull train", clone)
+    assert contents(clone, ["models"]) == contents(first, ["models"])
+
+
+def test_a_corrupt_table_in_the_cache_is_noticed_by_the_stage_that_reads_it(copy):
+    """`dvc checkout` trusts the cache; the stages do not."""
+    path = copy / "data/feature/base.parquet"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+    done = run([sys.executable, "-m", "stages.split"], copy)
+    assert done.returncode == 1
+    assert "data/feature/base.parquet: cannot be read" in done.stderr
+
+
+def test_writing_through_a_file_of_the_workspace_does_not_change_the_cache(copy):
+    """Not even as root, whom a read-only link would not stop."""
+    outputs = contents(copy, ["data/feature", "data/evaluate", "models/train", "metrics"])
+    cached = contents(copy, [".dvc/cache"])
+    for name in outputs:
+        path = copy / name
+        path.chmod(0o644)
+        with path.open("r+b") as file:
+            file.write(b"overwritten in place")
+    assert contents(copy, [".dvc/cache"]) == cached
+    git("restore metrics", copy)
+    dvc("checkout --force", copy)
+    assert contents(copy, ["data/feature", "data/evaluate", "models/train", "metrics"]) == outputs
+
+
+# Secrets -----------------------------------------------------------------------------------------
+
+SECRETS = re.compile(
+    rb"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"
+    rb"|\b(?:aws_)?(?:secret_access_key|session_token)\b\s*[=:]\s*[\"']?[A-Za-z0-9/+=]{16,}"
+    rb"|\bhf_[A-Za-z0-9]{30,}"
+    rb"|-----BEGIN [A-Z ]*PRIVATE KEY-----"
+)
+EXAMPLE = b"AKIA" + b"IOSFODNN7EXAMPLE"  # from Amazon's manual
+
+
+def test_the_pattern_finds_what_it_is_for():
+    found = [
+        EXAMPLE,
+        b"    secret_access_key = " + b"wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        b"AWS_SECRET_ACCESS_KEY" + b"=wJalrXUtnFEMI/K7MDENG",
+        b"session_token: '" + b"FwoGZXIvYXdzEXAMPLE'",
+    ]
+    assert all(re.search(SECRETS.pattern, text, re.I) for text in found)
+    assert not re.search(
+        SECRETS.pattern, b"dvc remote modify --local store secret_access_key", re.I
+    )
+
+
+def test_no_secret_is_in_the_history_the_lock_file_or_the_configuration():
+    listed = run(["git", "rev-list", "--all", "--objects"], ROOT).stdout
+    names = [line.split(" ", 1)[0] for line in listed.splitlines()]
+    assert len(names) > 50
+    command = ["git", "cat-file", "--batch", "--buffer"]
+    done = subprocess.run(command, cwd=ROOT, input="\n".join(names).encode(), capture_output=True)
+    assert len(done.stdout) > 100_000
+    assert re.findall(SECRETS.pattern, done.stdout, re.I) == []
+    for name in ("dvc.lock", "dvc.yaml", ".dvc/config", "params.yaml", "params_train.yaml"):
+        assert re.findall(SECRETS.pattern, (ROOT / name).read_bytes(), re.I) == []
+
+
+def test_keys_set_as_the_readme_says_stay_out_of_git(clone):
+    lines = readme_lines("Artifacts on S3", "dvc remote modify --local")
+    assert lines == []  # not among the lines that everybody runs
+    dvc("remote modify --local store access_key_id team", clone)
+    dvc("remote modify --local store secret_access_key team-secret", clone)
+    assert git("status --porcelain", clone) == ""
+    assert "config.local" in git("status --porcelain --ignored", clone)
+    assert "team-secret" not in (clone / ".dvc/config").read_text()
+    no_environment = {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}
+    dvc("pull train", clone, **no_environment)
+
+
+# Sharing between repositories --------------------------------------------------------------------
+
+
+def test_another_repository_imports_the_base_table_trains_on_it_and_follows_it(first, s3, tmp_path):
+    """By the README's lines; the importing repository never sees the ledger."""
+    upstream, hub = tmp_path / "upstream", tmp_path / "hub"
+    git(f"clone -q --bare {first.parent / 'hub'} {hub}", first)
+    git(f"clone -q {hub} {upstream}", first)
+    importer = tmp_path / "importer"
+    git(f"clone -q {hub} {importer}", first)
+    pipeline = YAML().load(importer / "dvc.yaml")
+    for stage in ("ingest", "preprocess", "feature"):
+        del pipeline["stages"][stage]
+    YAML().dump(pipeline, importer / "dvc.yaml")
+    for line in readme_lines("Sharing the shared data", "dvc import"):
+        dvc(line.removeprefix("dvc ").replace("URL", str(hub)), importer)
+    shutil.rmtree(importer / "data/raw")
+    assert not (importer / "data/ingest").exists()
+    commit(importer, "the base table comes from upstream")
+    left = YAML(typ="safe").load(importer / "dvc.yaml")["stages"]
+    assert list(left) == ["split", "tokenize", "train", "baseline", "evaluate"]
+    # Without the ledger's stages nothing is missing: plain commands do.
+    dvc("pull", importer)
+    assert stages_that_ran(dvc("repro", importer)) == []
+
+    write_ledger(upstream / "data/raw/ledger.csv", ledger_rows(80))
+    assert stages_that_ran(dvc("repro feature", upstream)) == ["ingest", "preprocess", "feature"]
+    dvc("push feature preprocess", upstream)
+    commit(upstream, "more rows")
+    git("push -q origin HEAD", upstream)
+
+    (update,) = readme_lines("Sharing the shared data", "dvc update")
+    dvc(update.removeprefix("dvc "), importer)
+    assert read_table(importer / "data/feature/base.parquet").num_rows == 80
+    assert stages_that_ran(dvc("repro", importer)) == list(left)
+    rows = read_table(importer / "data/evaluate/predictions.parquet")
+    assert rows.num_rows > 12
+    assert (importer / "models/train/manifest.json").is_file()
+
+
+# The registry ------------------------------------------------------------------------------------
+
+
+def test_a_tagged_model_is_fetched_by_version_and_scores_elsewhere_as_it_did_here(
+    first, clone, tmp_path
+):
+    hub = tmp_path / "hub"
+    git(f"clone -q --bare {first.parent / 'hub'} {hub}", first)
+    (tag,) = readme_lines("Artifacts on S3", "git tag")
+    git(tag.removeprefix("git ").partition(" && ")[0], hub)
+    elsewhere = clone
+    (get,) = readme_lines("Artifacts on S3", "dvc artifacts get")
+    dvc(get.removeprefix("dvc ").replace("URL", str(hub)), elsewhere)
+    assert contents(elsewhere, ["models/train"]) == contents(first, ["models/train"])
+
+    dvc("pull split tokenize baseline preprocess", elsewhere)
+    shutil.copytree(first / "metrics/train/plots", elsewhere / "metrics/train/plots")
+    (elsewhere / "metrics/evaluate/metrics.json").unlink()
+    done = run([sys.executable, "-m", "stages.evaluate"], elsewhere)
+    assert done.returncode == 0, done.stderr
+    results = "metrics/evaluate/metrics.json"
+    assert (elsewhere / results).read_bytes() == (first / results).read_bytes()
+
+
+def test_an_unknown_version_of_the_model_is_an_error(first, tmp_path):
+    done = attempt(f"artifacts get {first} account-coder --rev v9.0.0 -o {tmp_path / 'm'}", first)
+    assert done.returncode != 0 and not (tmp_path / "m").exists()
+    assert "v9.0.0" in done.stderr
+
+
+def test_the_artifact_is_what_the_training_stage_writes():
+    pipeline = read_yaml(ROOT / "dvc.yaml")
+    (artifact,) = pipeline["artifacts"].values()
+    assert artifact["path"] in pipeline["stages"]["train"]["outs"]
+    assert artifact["type"] == "model" and len(artifact["desc"]) > 20
