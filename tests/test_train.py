@@ -704,6 +704,8 @@ def test_a_variant_learns_saves_and_reloads(tokenized, trainer, tmp_path, varian
     }
     tolerance = 1e-4 if values.get("model__dtype") is None else 3e-2  # merged, then rounded
     assert found[metric] == pytest.approx(best, rel=tolerance)
+    best_step = json.loads((folder / "metrics/train/metrics.json").read_text())["best_step"]
+    assert curve(folder, metric)[best_step // 2 - 1] == best  # validated after every second step
 
 
 @pytest.mark.slow

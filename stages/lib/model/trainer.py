@@ -304,6 +304,9 @@ class LiveMetrics(TrainerCallback):
 
     def on_train_end(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
+            if state.best_global_step:
+                self.live.summary["best_step"] = state.best_global_step
+                self.live.make_summary()
             self.live.end()
 
 
