@@ -34,6 +34,15 @@ HEADER = [
     "Purpose",
     "Division",
 ]
+# The other columns of params.yaml, which a file must announce though they may be empty.
+EMPTY = [
+    "Card Posting Dt",
+    "Trx Currency",
+    "Original Amount",
+    "Original Currency",
+    "Cost Centre / WBS Element",
+    "Merchant Type",
+]
 
 
 def ledger_rows(n_rows: int = 60) -> list[list[str]]:
@@ -64,7 +73,8 @@ def ledger_rows(n_rows: int = 60) -> list[list[str]]:
 def write_ledger(path: Path, rows: list[list[str]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file).writerows([HEADER, *rows])
+        blank = [""] * len(EMPTY)
+        csv.writer(file).writerows([[*HEADER, *EMPTY], *([*row, *blank] for row in rows)])
 
 
 def write_tiny_model(folder: Path) -> None:
