@@ -141,7 +141,13 @@ _DIGITS = re.compile(r"\d+")
 @cache
 def _alone(word: str) -> re.Pattern:
     particle = _PARTICLE if "가" <= word[-1] <= "힣" else ""
-    return re.compile(rf"(?<![^\W_]){re.escape(word)}{particle}(?![^\W_])")
+    # A code of letters and digits is no word: "ktoa101" holds a101, but "a1012" does not.
+    is_code = len(word) >= 4 and _DIGITS.search(word) and " " not in word
+    before, after = (
+        r"\d" if is_code and edge.isdigit() else "(?!)" if is_code else r"[^\W_]"
+        for edge in (word[0], word[-1])
+    )
+    return re.compile(rf"(?<!{before}){re.escape(word)}{particle}(?!{after})")
 
 
 def tells(value: str, word: str) -> bool:

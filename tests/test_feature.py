@@ -140,6 +140,12 @@ def test_words_against_a_search_in_every_word():
         assert feature.tells(value, word) == (word in words)
 
 
+def test_a_code_with_letters_is_found_where_it_is_glued():
+    found = ["ktoa101", "a101", "a101원", "x-a101b"]
+    assert [v for v in [*found, "a1012", "a10", ""] if feature.tells(v, "a101")] == found
+    assert not feature.tells("notex1y", "x1") and not feature.tells("the coopers", "coop")
+
+
 def test_korean_names_are_found_before_particles():
     assert feature.tells("복리후생비로 처리", "복리후생비")
     assert not feature.tells("회의실 대관", "회의")

@@ -201,6 +201,7 @@ def test_every_english_month_is_read_in_full_and_by_three_letters():
 
 def test_spreadsheet_errors():
     assert all(map(is_error, ["#N/A", "#REF!", " #VALUE! ", "#DIV/0!", "#NAME?", "#NUM!"]))
+    assert all(map(is_error, ["#DATA!", "#NV", "#WERT!", "#¡REF!", "#¿NOMBRE?", "Err:502"]))
     assert not any(map(is_error, ["", "N/A", "#", "#1", "#N/A 2", "#n/a", "#REF"]))
 
 

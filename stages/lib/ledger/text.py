@@ -35,15 +35,16 @@ def clean_text(text: str, case: Literal["fold", "keep"]) -> str:
     return " ".join(text.split())
 
 
+# As Excel and LibreOffice write them, also in their German, French and Spanish forms.
 _ERROR = re.compile(
-    r"#(?:N/A|REF!|VALUE!|DIV/0!|NAME\?|NULL!|NUM!|SPILL!|CALC!|FIELD!|BLOCKED!|CONNECT!|BUSY!"
-    r"|GETTING_DATA|UNKNOWN!)"
+    r"#(?:N/A|NV|[¡¿]?(?:REF|VALUE|DIV/0|NAME|NULL|NUM|SPILL|CALC|FIELD|BLOCKED|CONNECT|BUSY|DATA"
+    r"|UNKNOWN|BEZUG|WERT|ZAHL|VALEUR|NOM|NOMBRE|VALOR)[!?]|GETTING_DATA)|Err:5\d\d"
 )
 
 
 def is_error(text: str) -> bool:
     """Return whether a cell shows a spreadsheet's error, such as #N/A, in place of its content."""
-    return "#" in text and _ERROR.fullmatch(text.strip()) is not None
+    return text.lstrip()[:1] in ("#", "E") and _ERROR.fullmatch(text.strip()) is not None
 
 
 # Amounts
