@@ -6,11 +6,11 @@ came from, then one text column per canonical column with its role as field meta
 ``metrics/ingest/report.json`` (what was found and guessed, file by file). Parameters: ``ingest``.
 """
 
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
-from fnmatch import fnmatch
 from itertools import chain, compress, islice, product
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -328,13 +328,21 @@ def find_files(source: str, patterns: list[str]) -> tuple[list[tuple[Path, str]]
     if top.is_file():
         return [(top, top.name)], []
     if not top.is_dir():
-        raise UserError(f"ingest.source: {source}: there is no such file or folder")
+        glob = "; patterns belong into ingest.files, the folder here" * any(
+            c in source for c in "*?["
+        )
+        raise UserError(f"ingest.source: {source}: there is no such file or folder{glob}")
     read, left = [], []
-    for path in sorted(p for p in top.rglob("*") if not p.is_dir()):
+    for path in sorted(p for p in top.rglob("*") if p.is_symlink() or not p.is_dir()):
         name = path.relative_to(top).as_posix()
+        if not name.isascii() and any(unicodedata.category(c) == "Cs" for c in name):
+            raise UserError(f"ingest.source: the file name {name!a} is no UTF-8; rename it")
+        if "\n" in name or "\r" in name:
+            raise UserError(f"ingest.source: the file name {name!r} has a line break; rename it")
         # Excel's lock files and hidden files are no ledgers.
         if not path.name.startswith((".", "~$")):
-            fits = any(fnmatch(name.casefold(), pattern.casefold()) for pattern in patterns)
+            # A link to a folder is not followed: it may lead to files that are read already.
+            fits = not path.is_dir() and any(files.fits(name, pattern) for pattern in patterns)
             read.append((path, name)) if fits else left.append(name)
     if not read:
         raise UserError(
@@ -422,7 +430,7 @@ def parquet_tasks(path: Path, file: str, reading: Reading, params: IngestParams)
 def find_tasks(paths: list[tuple[Path, str]], params: IngestParams) -> Iterator[Task]:
     """Yield what there is to read in all files, in order."""
     for path, file in paths:
-        fits = (r for r in params.reading if fnmatch(file.casefold(), r.match.casefold()))
+        fits = (r for r in params.reading if files.fits(file, r.match))
         reading = next(fits, None)
         if reading is None:
             raise UserError(f"{path}: no entry of ingest.reading matches it; end with match: '*'")
@@ -487,7 +495,7 @@ def read_all(tasks: Iterator[Task], workers: int, progress: tqdm) -> Iterator[Pa
     inside one, it is read again here, together with what was left.
     """
     rest = None
-    for task, parts in map_ordered(read_parts, tasks, workers):
+    for task, parts in map_ordered(read_parts, tasks, workers, lambda task: str(task.path)):
         if rest:
             if len(rest.text) > files.LONGEST_RECORD_CHARS:
                 raise UserError(
@@ -638,6 +646,8 @@ def main() -> None:
     paths, left = find_files(params.source, params.files)
     size = sum(files.file_size(path) for path, _ in paths)
     workers = cores() if size > PARALLEL_BYTES else 1
+    if any(files.may_kill_its_reader(path) for path, _ in paths):
+        workers = max(2, workers)  # a worker's death is one line, one's own is none
     sheets: dict[tuple[str, str], Sheet] = {}
     rows_out, rows_rejected, examples = 0, 0, defaultdict(list)
     with (

@@ -4,6 +4,7 @@ import gzip
 import os
 import resource
 import shutil
+import unicodedata
 import zipfile
 from pathlib import Path
 
@@ -83,6 +84,7 @@ IN_KANJI = [["日付", "取引先", "摘要", "金額", "科目", "名称"], *JA
 CHINESE = [HEADER, ["2020-04-16", "北京电力公司", "办公用品采购", "1", "0101", "差旅费"]]
 # The same two bytes are a Hangul syllable in CP949.
 DOUBLE = [HEADER, ["2020-04-16", "BÄÖLE", "FORMAÇÃO E MANUTENÇÃO", "1", "0101", "X"]]
+RARE = [HEADER, ["2020-04-16", "삵쾡이", "빛깔 섶 맵시", "1", "0101", "넋"]]
 # So much Hangul that few characters have a zero byte.
 DENSE = [*KOREAN, ["2020-04-18", "한우마을", "의원실 간담회 식대" * 40, "1", "0101", "식비"]]
 HEBREW = [HEADER, ["2020-04-16", "חשמל", "ציוד משרדי נייר", "1", "0101", "X"]]
@@ -105,6 +107,7 @@ CAPITALS = [HEADER, ["2020-04-16", "GEBÄUDE", "ÄNDERUNG ANLÄSSLICH", "1", "01
         (IN_KANJI, "euc_jp", "euc_jp"),
         (CAPITALS, "cp1252", "cp1252"),
         (DOUBLE, "cp1252", "cp1252"),
+        (RARE, "cp949", "cp949"),
         (CHINESE, "gb18030", "gb18030"),
         (POLISH, "cp1250", "cp1250"),
         (DENSE, "utf-16-le", "utf-16-le"),
@@ -133,8 +136,8 @@ def test_a_parameter_overrides_the_guess(book):
 
 @pytest.mark.parametrize(
     ("rows", "written"),
-    # Hebrew is not known; this one word may be Korean, Romanian or Portuguese.
-    [(HEBREW, "cp1255"), ([HEADER, ["2020-04-16", "층", "", "1", "0101", ""]], "cp949")],
+    # Hebrew is not known; this one word may be Korean, Greek or Chinese.
+    [(HEBREW, "cp1255"), ([HEADER, ["2020-04-16", "한빛", "", "1", "0101", ""]], "cp949")],
 )
 def test_an_encoding_that_cannot_be_told_is_asked_for(book, rows, written):
     (book.raw / "a.csv").write_bytes(csv_text(rows).encode(written))
@@ -764,6 +767,87 @@ def test_folder_file_and_patterns(book):
         book.ingest.update({"source": "raw", "files": ["*"], key: value})
         with pytest.raises(UserError, match=message):
             book.run("ingest")
+
+
+def test_names_with_signs_of_patterns_and_of_other_forms_are_matched(book):
+    (book.raw / "a[1].csv").write_text(csv_text([HEADER, *ROWS]))
+    (book.raw / unicodedata.normalize("NFD", "원장 (2).csv")).write_text(csv_text([HEADER, *ROWS]))
+    for name in ("A[1].csv", "원장 (2).csv"):
+        entry = {**book.ingest["reading"][-1], "match": name, "encoding": "utf-9"}
+        book.ingest["reading"] = [entry, book.ingest["reading"][-1]]
+        with pytest.raises(UserError, match="no encoding is called 'utf-9'"):
+            book.run("ingest")
+    book.ingest["files"] = ["a[1].csv"]
+    assert book.run("ingest")["rows_out"] == 4
+
+
+def test_files_that_are_no_files_are_named(book):
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *ROWS]))
+    other = book.folder / "other"
+    other.mkdir()
+    (book.raw / "linked").symlink_to(other)
+    assert book.run("ingest")["files_not_read"] == ["linked"]
+    os.mkfifo(book.raw / "b.csv")
+    with pytest.raises(UserError, match=r"raw/b\.csv: is no file but a pipe or a device"):
+        book.run("ingest")
+    book.ingest["source"] = "raw/*.csv"
+    with pytest.raises(
+        UserError, match=r"raw/\*\.csv: there .*; patterns belong into ingest\.files"
+    ):
+        book.run("ingest")
+
+
+@pytest.mark.parametrize("name", [b"\xc7\xd1.csv", b"a\nb.csv"])
+def test_a_file_name_that_no_line_can_show_is_refused(book, name):
+    with open(os.fsencode(book.raw) + b"/" + name, "w") as file:
+        file.write(csv_text([HEADER, *ROWS]))
+    with pytest.raises(
+        UserError, match=r"the file name '.*' (is no UTF-8|has a line break); rename"
+    ):
+        book.run("ingest")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(gzip.compress(b"a,b", mtime=0), mtime=0), "is packed and no text; unpack"),
+        (b"%PDF-1.4 \xff", "is a PDF, HTML or XML file; save it as"),
+        (b"\n<html><table><tr>", "is a PDF, HTML or XML file; save it as"),
+        (b"PK\x05\x06" + bytes(18), "no header found|encoding cannot be told"),
+    ],
+)
+def test_files_that_are_no_ledgers_are_named(book, content, message):
+    (book.raw / "a.csv").write_bytes(content)
+    with pytest.raises(UserError, match=rf"raw/a\.csv: {message}"):
+        book.run("ingest")
+
+
+def test_an_archive_of_ledgers_is_named(book):
+    with zipfile.ZipFile(book.raw / "a.zip", "w") as archive:
+        archive.writestr("a.csv", csv_text([HEADER, *ROWS]))
+    with pytest.raises(UserError, match=r"raw/a\.zip: is a zip archive and no workbook; unpack it"):
+        book.run("ingest")
+
+
+def test_a_workbook_that_kills_its_reader_is_named(book, capfd):
+    content = bytearray((DATA / "errors.xls").read_bytes())
+    # The record of the sheet's dimensions: four thousand million rows, at once.
+    content[content.rindex(b"\x00\x02\x0e\x00") + 11] = 252
+    (book.raw / "b.xls").write_bytes(content)
+    shutil.copy(DATA / "errors.xls", book.raw / "a.xls")
+    with pytest.raises(
+        UserError, match=r"raw/b\.xls: its reader dies; it is corrupt, or too large"
+    ):
+        book.run("ingest")
+    assert "memory allocation" not in capfd.readouterr().err
+
+
+def test_a_crash_of_the_reader_is_one_line(book, capfd):
+    content = (DATA / "errors.xls").read_bytes()
+    (book.raw / "a.xls").write_bytes(content[:4500])
+    with pytest.raises(UserError, match=r"raw/a\.xls: cannot be read, it seems truncated"):
+        book.run("ingest")
+    assert "panicked" not in capfd.readouterr().err
 
 
 def damage(path: Path, how: str) -> None:

@@ -48,3 +48,12 @@ def test_a_mistake_found_by_a_worker_arrives(workers):
 def test_a_worker_that_dies_is_one_line():
     with pytest.raises(UserError, match="a worker process died; the machine may be short of"):
         list(map_ordered(die, range(4), 2))
+
+
+def die_at_three(number: int) -> int:
+    return os._exit(9) if number == 3 else number
+
+
+def test_the_item_at_which_a_worker_dies_is_named():
+    with pytest.raises(UserError, match=r"^no\. 3: its reader dies; it is corrupt, or too large"):
+        list(map_ordered(die_at_three, range(9), 2, "no. {}".format))

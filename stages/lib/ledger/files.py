@@ -10,14 +10,18 @@ import csv
 import gzip
 import io
 import math
+import os
 import re
 import struct
+import unicodedata
+import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import datetime, time
 from decimal import Decimal
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -40,6 +44,13 @@ _BOMS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+# Beginnings of files that no encoding makes a ledger of.
+_NO_TEXT = re.compile(
+    rb"(?P<packed>PK\x03\x04|\xd0\xcf\x11\xe0|\x1f\x8b|PAR1|\x28\xb5\x2f\xfd|7z\xbc\xaf|BZh\d|\xfd7zXZ)"
+    rb"|%PDF|\s*<(?:\?xml|!doctype|html|table|meta|head)\b",
+    re.I,
 )
 # So many lines that are not ASCII tell the encoding, and so many bytes of them.
 _SAMPLE_LINES = 5_000
@@ -74,8 +85,16 @@ class Records(NamedTuple):
     rest: Block | None
 
 
+def fits(name: str, pattern: str) -> bool:
+    """Return whether the name of a file or sheet is `pattern`, or matches it; case is ignored."""
+    name, pattern = (unicodedata.normalize("NFC", text).casefold() for text in (name, pattern))
+    return name == pattern or fnmatchcase(name, pattern)
+
+
 def file_kind(path: Path) -> str:
     """Return 'parquet', 'workbook' or 'text' by the first bytes of the file at `path`."""
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is no file but a pipe or a device; leave it out of ingest.files")
     try:
         with open(path, "rb") as file:
             head = file.read(8)
@@ -83,9 +102,19 @@ def file_kind(path: Path) -> str:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
     if head.startswith(b"PAR1"):
         return "parquet"
-    if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1")):
+    if head.startswith((b"PK\x03\x04", _OLE2)):
         return "workbook"
     return "text"
+
+
+def may_kill_its_reader(path: Path) -> bool:
+    """Return whether the file at `path` is a workbook of Excel 97: where one is corrupt, its reader
+    may ask for a terabyte of memory and be aborted with its process."""
+    try:
+        with open(path if path.is_file() else os.devnull, "rb") as file:
+            return file.read(8) == _OLE2
+    except OSError:
+        return False
 
 
 def file_size(path: Path) -> int:
@@ -131,6 +160,12 @@ def find_encoding(path: Path) -> str:
                             return name
                     if name := guess_utf16(chunk):
                         return name
+                    if found := _NO_TEXT.match(chunk):
+                        raise UserError(
+                            f"{path}: is packed and no text; unpack it"
+                            if found["packed"]
+                            else f"{path}: is a PDF, HTML or XML file; save it as .xlsx or .csv"
+                        )
                 total += len(chunk)
                 if clean:
                     try:
@@ -329,6 +364,28 @@ def cell_text(cell: object) -> str:
     return str(cell)
 
 
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Discard what is written to the standard error stream, where the reader's crashes print a
+    traceback of their own before they can be caught."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as book:
+            return not {"[Content_Types].xml", "content.xml"} & set(book.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
 def _with_errors(rows: Iterable[list], errors: dict[tuple[int, int], str]) -> Iterator[list]:
     by_row = defaultdict(dict)
     for (number, column), text in errors.items():
@@ -354,22 +411,28 @@ def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iter
         content = path.read_bytes()
         packed = content.startswith(b"PK")
         content = show_errors(content) if packed else content
-        book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
+        with _silent():
+            book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
         errors = {} if packed else list_errors(content)
         for number, sheet in enumerate(book.sheets_metadata):
             if sheet.typ != calamine.SheetTypeEnum.WorkSheet:
                 continue
-            if not any(fnmatch(sheet.name, pattern) for pattern in patterns):
+            if not any(fits(sheet.name, pattern) for pattern in patterns):
                 yield sheet.name, iter(())
             else:
-                cells = book.get_sheet_by_name(sheet.name)
+                with _silent():
+                    cells = book.get_sheet_by_name(sheet.name)
                 left = [""] * cells.start[1] if cells.start else []
                 rows = cells.iter_rows()
                 rows = (left + row for row in rows) if left else rows
                 yield sheet.name, _with_errors(rows, errors[number]) if number in errors else rows
     except calamine.PasswordError:
         raise UserError(f"{path}: is locked with a password; save a copy without one") from None
-    except (calamine.CalamineError, OSError, struct.error, IndexError) as error:
+    except calamine.CalamineError as error:
+        if _is_archive(path):
+            raise UserError(f"{path}: is a zip archive and no workbook; unpack it") from None
+        raise damaged(path, error) from None
+    except (OSError, struct.error, IndexError) as error:
         raise damaged(path, error) from None
     except UserError:
         raise

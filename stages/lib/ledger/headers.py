@@ -34,7 +34,8 @@ def name_cells(header: list) -> list[str]:
     for text in texts:
         key = header_key(text)
         seen[key] += 1
-        names.append(text if total[key] == 1 else f"{text} ({seen[key]} of {total[key]})")
+        alone = total[key] == 1 or not key
+        names.append(text if alone else f"{text} ({seen[key]} of {total[key]})")
     return names
 
 

@@ -25,12 +25,24 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
-def map_ordered(function: Callable, items: Iterable, workers: int) -> Iterator[tuple]:
+def _deadly(function: Callable, items: list) -> object | None:
+    """Return the first of `items` at which a process of its own dies."""
+    for item in items:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            if isinstance(pool.submit(function, item).exception(), BrokenProcessPool):
+                return item
+    return None
+
+
+def map_ordered(
+    function: Callable, items: Iterable, workers: int, name: Callable[[object], str] | None = None
+) -> Iterator[tuple]:
     """Yield ``(item, function(item))`` in the order of `items`, computed by `workers` processes.
 
     At most ``2 * workers + 1`` items are held at a time, so `items` may be endless. One worker
     means this process itself, without the third of a second that starting others takes.
-    `function` must be importable and, like its results, picklable.
+    `function` must be importable and, like its results, picklable. With `name`, the item at which
+    a process dies is found and named.
 
     Raises
     ------
@@ -49,13 +61,18 @@ def map_ordered(function: Callable, items: Iterable, workers: int) -> Iterator[t
             for item in items:
                 waiting.append((item, pool.submit(function, item)))
                 if len(waiting) > 2 * workers:
-                    done, future = waiting.popleft()
-                    yield done, future.result()
+                    result = waiting[0][1].result()
+                    yield waiting.popleft()[0], result
             while waiting:
-                done, future = waiting.popleft()
-                yield done, future.result()
+                result = waiting[0][1].result()
+                yield waiting.popleft()[0], result
         except BrokenProcessPool:
-            raise UserError("a worker process died; the machine may be short of memory") from None
+            at = _deadly(function, [item for item, _ in waiting]) if name else None
+            raise UserError(
+                "a worker process died; the machine may be short of memory"
+                if at is None
+                else f"{name(at)}: its reader dies; it is corrupt, or too large for the memory"
+            ) from None
         finally:
             for _, future in waiting:
                 future.cancel()
