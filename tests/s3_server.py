@@ -78,7 +78,8 @@ class S3Server:
             options += [f"-{name}.port.grpc={self.ports[2 * i + 1]}"]
         weed = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         command = [weed, "server", f"-dir={self.data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
-        command += ["-master.telemetry=false", "-master.volumeSizeLimitMB=128", "-volume.max=0"]
+        command += ["-master.telemetry=false", "-master.electionTimeout=1s"]
+        command += ["-master.volumeSizeLimitMB=128", "-volume.max=0"]
         command += ["-filer", "-s3", f"-s3.config={self.folder / 's3.json'}", *options]
         # As Amazon's: no bucket out of nothing.
         command += ["-s3.autoCreateBucket=false", "-s3.iam=false"]

@@ -63,13 +63,13 @@ def wait_until_idle(repository: Path) -> dict[str, str]:
         tasks = [line.split() for line in lines if re.match(r"[0-9a-f]{7} ", line)]
         if not {"Queued", "Running"} & {task[-1] for task in tasks}:
             return {task[1]: task[-1] for task in tasks}
-        time.sleep(1)
+        time.sleep(3)
 
 
 @pytest.fixture(scope="module")
 def queued(first, tmp_path_factory):
     """Return a fresh clone in which two workers have run a grid, DeepSpeed's variants and a
-    mistake, and the tasks' ends.
+    mistake; ``{name: status}`` of these; and ``{name: what it printed}``.
     """
     repository = tmp_path_factory.mktemp("queue") / "clone"
     git(f"clone -q {first.parent / 'hub'} {repository}", first)
@@ -81,7 +81,8 @@ def queued(first, tmp_path_factory):
     dvc(f"{queue} -S lora.r=8 -S {RATE}=2e-4,1e-3", repository)
     dvc("queue start -j 2", repository)
     try:
-        yield repository, wait_until_idle(repository)
+        tasks = wait_until_idle(repository)
+        yield repository, tasks, {name: dvc(f"queue logs {name}", repository) for name in tasks}
     finally:
         attempt("queue stop --kill", repository)
 
@@ -94,22 +95,21 @@ def test_the_readmes_grid_queues_every_combination(copy):
 
 
 def test_two_workers_run_all_that_can_run_and_a_mistake_stops_only_itself(queued):
-    repository, tasks = queued
+    _, tasks, logs = queued
     assert len(tasks) == len(VARIANTS) + 3
-    logs = {name: dvc(f"queue logs {name}", repository) for name in tasks}
     assert {name for name, end in tasks.items() if end != "Success"} == {"mistake"}, logs
     assert "lora.target_modules: ['nope'] does not fit" in logs["mistake"]
 
 
 def test_queued_experiments_never_recompute_shared_data(queued):
-    repository, tasks = queued
+    _, tasks, logs = queued
     for name, end in tasks.items():
         stages = ["train", "evaluate"] if end == "Success" else ["train"]
-        assert stages_that_ran(dvc(f"queue logs {name}", repository)) == stages
+        assert stages_that_ran(logs[name]) == stages
 
 
 def test_queued_experiments_leave_the_workspace_and_no_scratch(queued, first):
-    repository, _ = queued
+    repository, *_ = queued
     assert git("status --porcelain", repository) == ""
     assert outputs(repository) == outputs(first)
     assert not list(repository.glob(".scratch/train-*/checkpoint-*"))
@@ -117,7 +117,7 @@ def test_queued_experiments_leave_the_workspace_and_no_scratch(queued, first):
 
 
 def test_each_experiment_trained_with_its_own_parameters(queued):
-    repository, _ = queued
+    repository, *_ = queued
     rows = {row["Experiment"]: row for row in shown(repository)}
     grid = {(row["lora.r"], row["training.learning_rate"]) for row in rows.values()}
     assert {("8", "0.0002"), ("8", "0.001")} <= grid
@@ -136,7 +136,7 @@ def test_each_experiment_trained_with_its_own_parameters(queued):
 
 
 def test_the_readmes_table_fits_a_terminal_of_120_columns(queued):
-    repository, _ = queued
+    repository, *_ = queued
     (line,) = readme_lines("Experiments", "dvc exp show")
     table = dvc(line.removeprefix("dvc "), repository, COLUMNS="120")
     assert max(map(len, table.splitlines())) <= 120
