@@ -6,6 +6,7 @@ came from, then one text column per canonical column with its role as field meta
 ``metrics/ingest/report.json`` (what was found and guessed, file by file). Parameters: ``ingest``.
 """
 
+import os
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -322,18 +323,29 @@ def _layout(where: str, rows: list, reading: Reading, params: IngestParams) -> L
 # Files
 
 
+def _files_below(top: Path) -> list[Path]:
+    def refuse(error: OSError) -> None:
+        raise UserError(f"{error.filename}: cannot be read: {error.strerror}")
+
+    found = []
+    for folder, folders, names in os.walk(top, onerror=refuse):
+        links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
+        found += [Path(folder, name) for name in [*links, *names]]
+    return sorted(found)
+
+
 def find_files(source: str, patterns: list[str]) -> tuple[list[tuple[Path, str]], list[str]]:
     """Return (path, name below the source) of the files to read, in order, and those left out."""
     top = Path(source)
-    if top.is_file():
+    if os.path.isfile(top):
         return [(top, top.name)], []
-    if not top.is_dir():
+    if not os.path.isdir(top):
         glob = "; patterns belong into ingest.files, the folder here" * any(
             c in source for c in "*?["
         )
         raise UserError(f"ingest.source: {source}: there is no such file or folder{glob}")
     read, left = [], []
-    for path in sorted(p for p in top.rglob("*") if p.is_symlink() or not p.is_dir()):
+    for path in _files_below(top):
         name = path.relative_to(top).as_posix()
         if not name.isascii() and any(unicodedata.category(c) == "Cs" for c in name):
             raise UserError(f"ingest.source: the file name {name!a} is no UTF-8; rename it")
@@ -342,7 +354,9 @@ def find_files(source: str, patterns: list[str]) -> tuple[list[tuple[Path, str]]
         # Excel's lock files and hidden files are no ledgers.
         if not path.name.startswith((".", "~$")):
             # A link to a folder is not followed: it may lead to files that are read already.
-            fits = not path.is_dir() and any(files.fits(name, pattern) for pattern in patterns)
+            fits = not os.path.isdir(path) and any(
+                files.fits(name, pattern) for pattern in patterns
+            )
             read.append((path, name)) if fits else left.append(name)
     if not read:
         raise UserError(

@@ -1,5 +1,6 @@
 """Ledgers in many formats, all with the same few rows, and with the dirt that real ones have."""
 
+import errno
 import gzip
 import os
 import resource
@@ -788,12 +789,33 @@ def test_files_that_are_no_files_are_named(book):
     (book.raw / "linked").symlink_to(other)
     assert book.run("ingest")["files_not_read"] == ["linked"]
     os.mkfifo(book.raw / "b.csv")
-    with pytest.raises(UserError, match=r"raw/b\.csv: is no file but a pipe or a device"):
+    with pytest.raises(UserError, match=r"raw/b\.csv: is a pipe or a device"):
         book.run("ingest")
     book.ingest["source"] = "raw/*.csv"
     with pytest.raises(
         UserError, match=r"raw/\*\.csv: there .*; patterns belong into ingest\.files"
     ):
+        book.run("ingest")
+
+
+@pytest.mark.parametrize("name", ["locked.csv", "locked"])
+def test_what_may_not_be_read_is_named(book, monkeypatch, name):
+    """The tests may run as root, whom nothing is locked for: the system's answer is imitated."""
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *ROWS]))
+    (book.raw / "locked").mkdir()
+    (book.raw / "locked.csv").write_text(csv_text([HEADER, *ROWS]))
+
+    def refuse(real):
+        def wrapped(path, *args, **kwargs):
+            if Path(path).name == name:
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+            return real(path, *args, **kwargs)
+
+        return wrapped
+
+    monkeypatch.setattr("os.scandir", refuse(os.scandir))
+    monkeypatch.setattr("builtins.open", refuse(open))
+    with pytest.raises(UserError, match=rf"^raw/{name}: cannot be read: Permission denied$"):
         book.run("ingest")
 
 

@@ -93,9 +93,9 @@ def fits(name: str, pattern: str) -> bool:
 
 def file_kind(path: Path) -> str:
     """Return 'parquet', 'workbook' or 'text' by the first bytes of the file at `path`."""
-    if path.exists() and not path.is_file():
-        raise UserError(f"{path}: is no file but a pipe or a device; leave it out of ingest.files")
     try:
+        if path.exists() and not path.is_file():
+            raise UserError(f"{path}: is a pipe or a device; leave it out of ingest.files")
         with open(path, "rb") as file:
             head = file.read(8)
     except OSError as error:
