@@ -685,6 +685,23 @@ def test_lines_that_are_no_rows_are_refused_one_by_one(book):
     assert book.rows("ingest/rejects", ["cells"])[0] == (['2020-04-16,a,"5" pipe",1,0101,X'],)
 
 
+def test_two_stray_quotes_do_not_swallow_the_rows_between_them(book):
+    rows = [[*row[:2], "two\nlines, of\ntext, no\nrow", *row[3:]] if i == 3 else row
+            for i, row in enumerate(many(40))]  # fmt: skip
+    text = (
+        csv_text([HEADER, *rows])
+        .replace("thing 8,", '"thing 8,')
+        .replace("thing 30,", 'thing 30",')
+    )
+    (book.raw / "a.csv").write_text(text)
+    book.ingest["reading"][0]["quote"] = "double"
+    book.run("ingest")
+    assert book.rejects() == [(12, "stray quote")]
+    assert [row[2] for row in book.cells()] == [
+        f'thing {i}"' if i == 30 else rows[i - 1][2] for i in range(1, 41) if i != 8
+    ]
+
+
 def test_short_rows_are_filled_on_request(book):
     (book.raw / "a.csv").write_text(
         csv_text([HEADER, *many(3), ["2020-04-16", "a", "b", "1", "0101"]])

@@ -278,6 +278,12 @@ def _reader(lines: Iterable[str], delimiter: str, quote: str) -> Iterator[list[s
     )
 
 
+def _has_swallowed(inner: list[str], row: list[str], delimiter: str) -> bool:
+    """Return whether the lines inside of one cell of `row` are all as wide as the row itself: then
+    a stray quote opened the cell, and another far below closed it."""
+    return len(row) > 3 and all(line.count(delimiter) == len(row) - 1 for line in inner)
+
+
 def read_records(block: Block, delimiter: str, quote: str, last: bool) -> Records:
     """Return the records of `block`, which must begin with the beginning of a record.
 
@@ -299,9 +305,14 @@ def read_records(block: Block, delimiter: str, quote: str, last: bool) -> Record
                 if row == ["\0"]:
                     start = len(lines)
                     break
+                end = offset + reader.line_num
+                if end - start > 3 and _has_swallowed(lines[start + 1 : end - 1], row, delimiter):
+                    broken.append((block.line + start, lines[start].rstrip("\n")))
+                    start += 1
+                    break
                 rows.append(row)
                 starts.append(block.line + start)
-                start = offset + reader.line_num
+                start = end
         except csv.Error:
             if offset + reader.line_num > len(lines) and not last:
                 rest = Block("".join(lines[start:]), block.line + start, block.end)
