@@ -485,7 +485,9 @@ def read_parts(task: Task) -> list[Part]:
     if task.kind == "parquet":
         first, batch = task.content
         try:
-            rows = list(zip(*map(files.typed_cells, batch), strict=True))
+            used = task.layout.places.values()
+            cells = [files.typed_cells(c, place in used) for place, c in enumerate(batch)]
+            rows = list(zip(*cells, strict=True))
         except UnicodeDecodeError:
             raise UserError(
                 f"{task.path}: a column of bytes holds no UTF-8 text; write text, or drop it"

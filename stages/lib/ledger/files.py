@@ -325,7 +325,7 @@ def read_records(block: Block, delimiter: str, quote: str, last: bool) -> Record
 # Parquet
 
 
-def typed_cells(column: pa.Array) -> list:
+def typed_cells(column: pa.Array, is_used: bool) -> list:
     """Return the cells of a column of a parquet file as `cell_text` takes them.
 
     Bytes are UTF-8 text, small floats the shortest decimal fraction that they stand for.
@@ -333,7 +333,7 @@ def typed_cells(column: pa.Array) -> list:
     Raises
     ------
     UnicodeDecodeError
-        Some bytes are no UTF-8 text.
+        Some bytes are no UTF-8 text, in a column that is used; else they look like ``\\xff``.
     """
     if pa.types.is_dictionary(column.type):
         column = column.dictionary_decode()
@@ -344,9 +344,10 @@ def typed_cells(column: pa.Array) -> list:
         # What is finer than a second is cut off in any case, and Python has no nanoseconds.
         column = column.cast(pa.timestamp("us", kind.tz), safe=False)
     cells = column.to_pylist()
-    return (
-        [c.decode() if type(c) is bytes else c for c in cells] if "binary" in str(kind) else cells
-    )
+    if "binary" not in str(kind):
+        return cells
+    errors = "strict" if is_used else "backslashreplace"
+    return [cell if cell is None else cell.decode("utf-8", errors) for cell in cells]
 
 
 # Workbooks
