@@ -47,6 +47,7 @@ TOLERANCE = 0.01
 # ways to place them are tried.
 LARGE_GROUP = 0.1
 TRIED_GROUPS = 8
+CUT_ROUNDS = 20
 # Identical rows train if they are more than this share of the smaller of validation and test, and
 # more than this number.
 MAX_BLOCK = 0.01
@@ -259,24 +260,40 @@ def deal_groups(
     return held[inverse]
 
 
-def deal_by_time(date: np.ndarray, among: np.ndarray, val: float, test: float) -> np.ndarray:
+def deal_by_time(
+    date: np.ndarray, same: np.ndarray, among: np.ndarray, val: float, test: float
+) -> np.ndarray:
     """Return the side of each row `among` (others -1): the past trains, the future tests.
 
-    All rows of one day stand on one side. Of all cuts between days that leave no side empty, those
-    are taken that come nearest to the shares.
+    All rows of one day stand on one side. Of all cuts between days those are taken that bring the
+    rows nearest to their shares after rows identical to earlier sides are set aside.
     """
     side = np.full(len(among), -1, np.int8)
-    days, counts = np.unique(date[among], return_counts=True)
-    before = (np.cumsum(counts) / max(1, counts.sum()))[:-1]
+    days, day = np.unique(date[among], return_inverse=True)
     of_day = np.full(len(days), TRAIN)
-    if len(before) >= 2:
-        first = int(np.abs(before - (1 - test - val)).argmin())
-        first = np.minimum(first, np.arange(len(before)) - 1)[1:]
-        missed = np.abs(before[first] - (1 - test - val)) + np.abs(before[1:] - (1 - test))
-        second = int(missed.argmin())
-        of_day[first[second] + 1 :] = VAL
-        of_day[second + 2 :] = TEST
-    side[among] = of_day[np.searchsorted(days, date[among])]
+    if len(days) >= 3:
+        seen = np.full(len(date), len(days))
+        np.minimum.at(seen, same[among], day)
+        seen = seen[same[among]]
+        # By the last day before a cut: the rows until then, and those first seen after it.
+        until = np.cumsum(np.bincount(day, minlength=len(days)))[:-1]
+        after = len(day) - np.cumsum(np.bincount(seen, minlength=len(days)))[:-1]
+        counted = len(day)
+        # How many rows stay depends on the cuts, so they are drawn again until it is settled.
+        for _ in range(CUT_ROUNDS):
+            kept = counted
+            train = (1 - test - val) * kept
+            first = np.minimum(np.abs(until - train).argmin(), np.arange(len(until)) - 1)[1:]
+            missed = np.abs(until[first] - train) + np.abs(after[1:] - test * kept)
+            second = int(missed.argmin()) + 1
+            first = int(first[second - 1])
+            between = int(((seen > first) & (day <= second)).sum())
+            counted = int(until[first]) + between + int(after[second])
+            if counted == kept:
+                break
+        of_day[first + 1 :] = VAL
+        of_day[second + 1 :] = TEST
+    side[among] = of_day[day]
     return side
 
 
@@ -314,7 +331,7 @@ def split_rows(rows: Rows, params: SplitParams) -> Dealt:
     val, test = params.val_size, params.test_size
     if params.strategy == "time":
         aside[(aside < 0) & np.isnat(rows.date)] = 1
-        side = deal_by_time(rows.date, aside < 0, val, test)
+        side = deal_by_time(rows.date, rows.same, aside < 0, val, test)
         dealt = np.flatnonzero(side >= 0)
         earliest = np.full(count, len(SIDES), np.int8)
         np.minimum.at(earliest, rows.same[dealt], side[dealt])

@@ -365,7 +365,8 @@ def test_time_cuts_come_nearest_to_the_shares():
     for _ in range(60):
         counts = choose.integers(1, 30, choose.integers(3, 9))
         date = np.repeat(np.datetime64("2020-01-01") + np.arange(len(counts)), counts)
-        side = split.deal_by_time(date, np.ones(len(date), bool), 0.1, 0.2)
+        ids = np.arange(len(date))
+        side = split.deal_by_time(date, ids, np.ones(len(date), bool), 0.1, 0.2)
         assert (np.diff(side) >= 0).all()
         edges = np.cumsum(counts) / counts.sum()
         best = min(
@@ -378,9 +379,22 @@ def test_time_cuts_come_nearest_to_the_shares():
         assert abs(train - 0.7) + abs(test - 0.2) == pytest.approx(best)
 
 
+def test_time_cuts_allow_for_the_rows_that_come_again(small):
+    small.split["strategy"] = "time"
+    choose, rows = rng(6), []
+    for i in range(3000):
+        text = f"rent {choose.integers(40)}" if choose.random() < 0.4 else f"memo {i}"
+        rows.append((np.datetime64("2020-01-01") + i // 20, "v", text, f"010{i % 4}"))
+    report = of_rows(small, rows)
+    assert report["set_aside"]["identical to an earlier side"] > 200
+    got = [side["share_before_max_train_rows"] for side in report["sides"].values()]
+    assert got == pytest.approx([0.7, 0.1, 0.2], abs=split.TOLERANCE)
+    assert report["remarks"] == []
+
+
 def test_days_are_not_torn():
     date = np.array(["2020-01-01"] * 5 + ["2020-01-02"] * 3 + ["2020-01-03"] * 2, "M8[D]")
-    side = split.deal_by_time(date, np.ones(10, bool), 0.3, 0.2)
+    side = split.deal_by_time(date, np.arange(10), np.ones(10, bool), 0.3, 0.2)
     assert side.tolist() == [split.TRAIN] * 5 + [split.VAL] * 3 + [split.TEST] * 2
 
 
