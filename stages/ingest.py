@@ -70,10 +70,10 @@ _DATE = (
     r"|\d{1,2}(st|nd|rd|th|er)?\.?[ -]?(de |of )?\pL{3,10}\.?,?[ -]?(de |del )?\d{2,4}"
     r"|\d{4}[ -]?\pL{3,10}[ -]?\d{1,2}|\pL{3,10}\.? \d{1,2}(st|nd|rd|th)?,? \d{2,4})([^0-9].*)?$"
 )
-# Columns that the base table makes: one of the ledger would be lost under such a name, unless it
-# has the role that the base table's has.
-_BASE = {"row_id": None, "amount_bucket": None, "group": None,
-         "date": "date", "amount": "amount", "acct_code": "label"}  # fmt: skip
+# Columns that the pipeline makes itself: one of the ledger would be lost under such a name.
+_MADE = (*(f.name for f in ORIGIN), "row_id", "amount_bucket", "group")
+# Names that the base table gives to the column of one role.
+_ROLE_OF = {"date": "date", "amount": "amount", "acct_code": "label"}
 
 
 def _pattern(text: str) -> str:
@@ -84,7 +84,14 @@ def _pattern(text: str) -> str:
     return text
 
 
+def _name(text: str) -> str:
+    if text in _MADE:
+        raise ValueError(f"a column called {text} is made from others; choose another name")
+    return text
+
+
 Pattern = Annotated[str, AfterValidator(_pattern)]
+Name = Annotated[str, AfterValidator(_name), Field(min_length=1)]
 
 
 class Column(Section):
@@ -112,7 +119,7 @@ class IngestParams(Section):
     source: str = Field(min_length=1)
     files: list[str] = Field(min_length=1)
     reading: list[Reading] = Field(min_length=1)
-    columns: dict[str, Column]
+    columns: dict[Name, Column]
     required: list[str] = Field(min_length=1)
     patterns: dict[str, Pattern]
     fill_down: list[str]
@@ -134,14 +141,11 @@ class IngestParams(Section):
                 raise ValueError("reading: header_row 0 means no header, so give positions")
         if unknown := sorted(named - set(self.columns)):
             raise ValueError(f"not among the columns: {', '.join(unknown)}")
-        if taken := sorted({f.name for f in ORIGIN} & set(self.columns)):
-            raise ValueError(f"columns: {', '.join(taken)} is the name of an origin column")
-        for name, column in self.columns.items():
-            if _BASE.get(name, column.role) != column.role:
-                only = f"give it to the column of the role {_BASE[name]}, or " * bool(_BASE[name])
+        for name, role in _ROLE_OF.items():
+            if name in self.columns and self.columns[name].role != role:
                 raise ValueError(
-                    f"columns: {name} is a column that the base table makes itself; "
-                    f"{only}choose another name for the {column.role} column"
+                    f"columns.{name}: this is the name of the {role} in the base table; choose "
+                    f"another for the {self.columns[name].role} column"
                 )
         return self
 
