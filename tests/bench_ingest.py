@@ -92,6 +92,9 @@ def run(source: Path, folder: Path) -> float:
     yaml = YAML()
     params = yaml.load(ROOT / "params.yaml")
     params["ingest"]["source"] = str(source.resolve())
+    if source.is_file():  # which has some of the sample's columns only
+        columns = params["ingest"]["columns"]
+        params["ingest"]["columns"] = {name: columns[name] for name in columns if name in PLACES}
     yaml.dump(params, folder / "params.yaml")
     (folder / "params_train.yaml").write_bytes((ROOT / "params_train.yaml").read_bytes())
     total = 0.0

@@ -88,7 +88,7 @@ _XLSB_MARK = re.compile(
 # By a part's name: what tells whether it may have errors, and what shows them.
 _PARTS: list[tuple[re.Pattern, Callable[[bytes], bool], Callable[[bytes], bytes]]] = [
     (
-        re.compile(r"worksheets/[^/]*\.xml$"),
+        re.compile(r"worksheets/[^/]*\.xml$", re.I),
         lambda part: b't="e"' in part or b"t='e'" in part,
         _of_xlsx,
     ),
