@@ -3,7 +3,7 @@
     python tests/bench_store.py
 
 Prints one table in under six minutes. Experiments are those of the tiny model of the tests. The
-store is SeaweedFS on this machine; 1 GiB in 2,000 files goes there and back by dvc, with several
+store is SeaweedFS on this machine; 1 GB in 2,000 files goes there and back by dvc, with several
 values of `jobs`, and by the server's own client (`weed filer.copy` and `weed download`).
 """
 
@@ -82,7 +82,7 @@ def bench_store(place: Path) -> None:
         git("init -q .", repository)
         dvc("init -q", repository)
         add_remote(repository, server.url, f"{BUCKET}/bench")
-        show("dvc add, 1 GiB in 2,000 files", seconds(dvc, "add -q data/many", repository))
+        show("dvc add, 1 GB in 2,000 files", seconds(dvc, "add -q data/many", repository))
 
         own = bench_own_client(server, folder, place / "fetched")
         show("weed filer.copy", own[0])
@@ -112,7 +112,7 @@ def bench_own_client(server: S3Server, folder: Path, target: Path) -> tuple[floa
     up = seconds(
         check, [weed, "filer.copy", "-c", "8", str(folder), f"{server.filer}/own/"], folder
     )
-    master = f"127.0.0.1:{server.ports[0]}"
+    master = f"127.0.0.1:{server.ports['master']}"
     sent = check([weed, "upload", f"-master={master}", f"-dir={folder}"], folder)
     ids = re.findall(r'"fid":"([^"]+)"', sent)
     assert len(ids) == N_FILES

@@ -28,16 +28,22 @@ USERS = {
 PULLED = ["preprocess", "feature", "split", "tokenize", "train", "baseline", "evaluate"]
 
 
+GRPC = 10_000  # what SeaweedFS and its clients add to a port for the other protocol
+
+
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on, below those that outgoing connections take."""
+    """Return ports that nobody listens on, nor on `GRPC` above them.
+
+    They lie below those that outgoing connections take.
+    """
     draw = random.Random(os.getpid() + time.monotonic_ns())
     ports: list[int] = []
     with ExitStack() as held:
         while len(ports) < count:
-            port = draw.randrange(10_000, 32_000)
-            listener = held.enter_context(socket.socket())
+            port = draw.randrange(10_000, 20_000)
             try:
-                listener.bind(("127.0.0.1", port))
+                for number in (port, port + GRPC):
+                    held.enter_context(socket.socket()).bind(("127.0.0.1", number))
             except OSError:
                 continue
             ports.append(port)
@@ -57,9 +63,9 @@ class S3Server:
         self.folder = folder
         self.data = folder / "data"
         self.data.mkdir(parents=True)
-        self.ports = free_ports(8)
-        self.url = f"http://127.0.0.1:{self.ports[6]}"
-        self.filer = f"http://127.0.0.1:{self.ports[4]}/buckets/{BUCKET}"
+        self.ports = dict(zip(("master", "volume", "filer", "s3"), free_ports(4), strict=True))
+        self.url = f"http://127.0.0.1:{self.ports['s3']}"
+        self.filer = f"http://127.0.0.1:{self.ports['filer']}/buckets/{BUCKET}"
         identities = [
             {
                 "name": name,
@@ -71,11 +77,7 @@ class S3Server:
         (folder / "s3.json").write_text(json.dumps({"identities": identities}))
 
     def start(self) -> None:
-        names = ("master", "volume", "filer", "s3")
-        options = []
-        for i, name in enumerate(names):
-            options += [f"-{name}.port={self.ports[2 * i]}"]
-            options += [f"-{name}.port.grpc={self.ports[2 * i + 1]}"]
+        options = [f"-{name}.port={port}" for name, port in self.ports.items()]
         weed = shutil.which("weed", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
         command = [weed, "server", f"-dir={self.data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
         command += ["-master.telemetry=false", "-master.electionTimeout=1s"]
