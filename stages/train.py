@@ -164,14 +164,11 @@ def check_training(training: TrainingParams) -> None:
         )
     if training.keep_best is None:
         return
-    strategies = {training.eval_strategy, training.save_strategy}
-    steps = {training.eval_steps, training.save_steps}
-    if "no" in strategies or len(strategies) > 1 or (strategies == {"steps"} and len(steps) > 1):
+    if "no" in (training.eval_strategy, training.save_strategy):
         raise UserError(
-            f"{where}.keep_best: {training.keep_best} needs a checkpoint at every validation, got "
-            f"eval_strategy {training.eval_strategy} every {training.eval_steps} and save_strategy "
-            f"{training.save_strategy} every {training.save_steps} steps; make both pairs equal, "
-            "or set keep_best to null"
+            f"{where}.keep_best: {training.keep_best} needs validations and checkpoints, got "
+            f"eval_strategy: {training.eval_strategy} and save_strategy: {training.save_strategy}; "
+            "set both to steps or epoch, or keep_best to null"
         )
 
 
@@ -419,7 +416,6 @@ def run_training(
         deepspeed=deepspeed,
         bf16=bf16,
         use_cpu=not torch.cuda.is_available(),
-        load_best_model_at_end=training.keep_best is not None,
         restore_callback_states_from_checkpoint=True,
         remove_unused_columns=False,
         label_names=["labels"],
@@ -453,8 +449,10 @@ def run_training(
     if checkpoint and IS_MAIN:
         print(f"going on from {checkpoint.name}", flush=True)
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    if training.keep_best and IS_MAIN:
-        print(f"the best {training.keep_best} is that of step {trainer.state.best_global_step}")
+    if trainer.state.best_model_checkpoint:
+        trainer.load_best_model()
+        if IS_MAIN:
+            print(f"the best {training.keep_best} is that of step {trainer.state.best_global_step}")
 
 
 def library_versions() -> dict[str, str]:

@@ -243,6 +243,15 @@ class LabelTrainer(Trainer):
             self._stop_unless_finite("gradient", torch.as_tensor(norm))
         return norm
 
+    def _determine_best_metric(self, metrics, trial) -> bool:
+        # Of itself the Trainer only finds the best of those steps that are saved anyway.
+        self.control.should_save |= (best := super()._determine_best_metric(metrics, trial))
+        return best
+
+    def load_best_model(self) -> None:
+        """Put the weights of the best validation in place of the last ones."""
+        self._load_best_model()
+
     def _stop_unless_finite(self, what: str, value: torch.Tensor) -> None:
         if not torch.isfinite(value):
             raise UserError(
