@@ -29,7 +29,8 @@ from stages.lib.evaluation.metrics import (
     headline,
     summarise_scores,
 )
-from stages.lib.params import Section, UserError, load_params, run_stage
+from stages.lib.params import Section, UserError, load_params
+from stages.lib.process import run_stage
 from stages.lib.tables import read_table, write_json, write_table
 
 IN = Path("data/split")

@@ -32,7 +32,8 @@ from stages.lib.evaluation.findings import (
 )
 from stages.lib.evaluation.metrics import RowScores
 from stages.lib.evaluation.report import render_report
-from stages.lib.params import Section, UserError, load_params, run_stage
+from stages.lib.params import Section, UserError, load_params
+from stages.lib.process import run_stage
 from stages.lib.tables import read_table, replace_file, write_json, write_table
 
 MODEL = Path("models/train")

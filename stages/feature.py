@@ -34,7 +34,8 @@ from tqdm import tqdm
 
 from stages.lib.ledger.parallel import cores, map_ordered
 from stages.lib.ledger.text import clean_text
-from stages.lib.params import Section, UserError, load_params, run_stage
+from stages.lib.params import Section, UserError, load_params
+from stages.lib.process import run_stage
 from stages.lib.tables import (
     open_table,
     read_group,

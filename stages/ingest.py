@@ -33,7 +33,8 @@ from stages.lib.ledger.headers import (
 )
 from stages.lib.ledger.parallel import cores, map_ordered
 from stages.lib.ledger.rows import NOT_TRANSACTIONS, Rules, encodable, find_reasons, shown
-from stages.lib.params import Section, UserError, load_params, run_stage
+from stages.lib.params import Section, UserError, load_params
+from stages.lib.process import run_stage
 from stages.lib.tables import table_writers, write_json
 
 OUT = Path("data/ingest")

@@ -28,7 +28,8 @@ from stages.lib.ledger.text import (
     parse_amount,
     parse_date,
 )
-from stages.lib.params import Section, UserError, load_params, run_stage
+from stages.lib.params import Section, UserError, load_params
+from stages.lib.process import run_stage
 from stages.lib.tables import (
     number_groups,
     open_table,

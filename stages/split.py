@@ -24,7 +24,8 @@ from pydantic import ConfigDict, Field, model_validator
 from tqdm import tqdm
 
 from stages.lib.ledger.parallel import cores, map_ordered
-from stages.lib.params import Section, UserError, load_params, run_stage
+from stages.lib.params import Section, UserError, load_params
+from stages.lib.process import run_stage
 from stages.lib.tables import (
     number_groups,
     open_table,

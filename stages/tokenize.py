@@ -15,7 +15,8 @@ from pydantic import Field
 from stages.lib.model.base_model import ModelParams, load_tokenizer, resolve_base_model
 from stages.lib.model.labels import assign_label_tokens
 from stages.lib.model.prompt import PROMPT_VERSION, encode_prompts
-from stages.lib.params import Section, UserError, load_params, run_stage
+from stages.lib.params import Section, UserError, load_params
+from stages.lib.process import run_stage
 from stages.lib.tables import read_table, write_json
 
 OUTPUT = Path("data/tokenize")

@@ -40,11 +40,11 @@ from stages.lib.model.base_model import (
 )
 from stages.lib.model.batches import pad_right
 from stages.lib.model.checkpoints import newest_sealed_checkpoint, run_key
-from stages.lib.model.process import only_one, stop_when_dvc_dies
 from stages.lib.model.scoring import LABEL_MAP, MANIFEST, load_base_model
 from stages.lib.model.trainer import CheckOptimizer, LabelTrainer, LiveMetrics, SealCheckpoints
 from stages.lib.model.trunk import decoder_layers, drop_trunk, pad_states, trunk_states
-from stages.lib.params import Section, UserError, load_params, run_stage
+from stages.lib.params import Section, UserError, load_params
+from stages.lib.process import only_one, run_stage
 
 INPUT = Path("data/tokenize")
 OUTPUT = Path("models/train")
@@ -538,7 +538,6 @@ def main() -> None:
     if deepspeed and "RANK" not in os.environ:  # one process, no launcher: DeepSpeed wants MPI
         os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "0"}
-    stop_when_dvc_dies()
     params.model = pin_revision(params.model)
     scratch = scratch_folder(params)
     with ExitStack() as locks:

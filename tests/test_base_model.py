@@ -443,7 +443,7 @@ import sys
 import time
 time.sleep = lambda seconds: None
 from stages.lib.model.base_model import ModelParams, resolve_base_model
-from stages.lib.params import run_stage
+from stages.lib.process import run_stage
 name, revision, trust = sys.argv[1:]
 model = ModelParams(name=name, revision=revision, trust_remote_code=trust == "yes", dtype="float32")
 run_stage(lambda: print("FOLDER", resolve_base_model(model)))

@@ -11,7 +11,8 @@ from conftest import ROOT, copy_project, run
 from pydantic import BaseModel, Field
 from ruamel.yaml import YAML
 
-from stages.lib.params import PARAM_FILES, Section, UserError, load_params, read_yaml, run_stage
+from stages.lib.params import PARAM_FILES, Section, UserError, load_params, read_yaml
+from stages.lib.process import run_stage
 
 
 class Inner(Section):

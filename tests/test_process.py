@@ -9,13 +9,13 @@ import psutil
 import pytest
 from conftest import ROOT, environment, run
 
-from stages.lib.model.process import only_one
 from stages.lib.params import UserError
+from stages.lib.process import only_one
 
 HOLD = """
 import sys
 from pathlib import Path
-from stages.lib.model.process import only_one
+from stages.lib.process import only_one
 with only_one(Path(sys.argv[1]), "a training"):
     print("held", flush=True)
     sys.stdin.read()
@@ -52,7 +52,7 @@ def test_a_killed_process_holds_no_lock(tmp_path):
 
 STAGE = """
 import os, sys, threading
-from stages.lib.model.process import stop_when_dvc_dies
+from stages.lib.process import stop_when_dvc_dies
 stop_when_dvc_dies(poll_seconds=0.01)
 print(os.getpid(), flush=True)
 threading.Event().wait()

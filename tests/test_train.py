@@ -30,11 +30,11 @@ from transformers import AutoModelForCausalLM
 
 from stages import train
 from stages.lib.model import trainer as training_loop
-from stages.lib.model.process import only_one
 from stages.lib.model.scoring import load_trained_model, score_rows
 from stages.lib.model.trainer import EpochBatches
 from stages.lib.params import UserError, load_params
-from stages.lib.params import run_stage as exit_as_a_stage
+from stages.lib.process import only_one
+from stages.lib.process import run_stage as exit_as_a_stage
 
 # What is configured is what runs ----------------------------------------------------------------
 

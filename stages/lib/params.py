@@ -11,14 +11,11 @@ exactly one of them. A stage declares its sections as strict models and asks for
         params.split.seed
 
     if __name__ == "__main__":
-        run_stage(main)
+        run_stage(main)  # of stages.lib.process
 """
 
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NoReturn
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
@@ -87,7 +84,9 @@ def _problems(file: str, section: str, error: ValidationError) -> list[str]:
             case "misplaced":
                 text = item["msg"]
             case _:
-                text = f"{item['msg'].removeprefix('Value error, ')}; got {item['input']!r}"
+                text = item["msg"].removeprefix("Value error, ")
+                if not isinstance(item["input"], dict):  # a whole section says nothing
+                    text += f"; got {item['input']!r}"
         lines.append(f"{file}: {key}: {text}")
     return lines
 
@@ -122,17 +121,3 @@ def load_params(folder: Path | str = ".", **models: type[Section]) -> SimpleName
     if problems:
         raise UserError("\n".join(problems))
     return SimpleNamespace(**values)
-
-
-def run_stage(main: Callable[[], None]) -> NoReturn:
-    """Run a stage's `main` and exit: a UserError is printed without a traceback, exit code 1."""
-    try:
-        main()
-    except UserError as error:
-        sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        print("error: interrupted; run the same command again", file=sys.stderr)
-        sys.exit(130)
-    sys.exit(0)

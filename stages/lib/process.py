@@ -1,13 +1,15 @@
-"""A long stage as a process: one at a time, and none that outlives the dvc that started it."""
+"""A stage as a process: how it ends, one at a time, none that outlives the dvc that started it."""
 
 import fcntl
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import psutil
 
@@ -74,3 +76,18 @@ def only_one(path: Path, what: str) -> Iterator[None]:
         file.write(str(os.getpid()))
         file.flush()
         yield
+
+
+def run_stage(main: Callable[[], None]) -> NoReturn:
+    """Run a stage's `main` and exit: a UserError is printed without a traceback, exit code 1."""
+    try:
+        stop_when_dvc_dies()
+        main()
+    except UserError as error:
+        sys.stdout.flush()
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("error: interrupted; run the same command again", file=sys.stderr)
+        sys.exit(130)
+    sys.exit(0)
