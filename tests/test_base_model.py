@@ -76,7 +76,16 @@ def test_a_folder_is_used_where_it_lies(folder):
 
 def test_a_relative_folder_starts_with_a_dot(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
+    monkeypatch.delenv("DVC_ROOT", raising=False)
     assert resolve_base_model(params("./model")) == Path("model")
+
+
+def test_a_queued_experiment_finds_the_folder_in_the_repository(folder, monkeypatch, tmp_path):
+    elsewhere = tmp_path / "copy"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    monkeypatch.setenv("DVC_ROOT", str(folder.parent))
+    assert resolve_base_model(params("./model")) == folder
 
 
 def test_a_folder_that_is_not_there_is_refused(tmp_path):

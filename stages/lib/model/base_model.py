@@ -179,7 +179,8 @@ def _check_parts(name: str, folder: Path) -> None:
 
 
 def _from_folder(name: str, revision: str | None) -> Path:
-    folder = Path(name)
+    # A queued experiment runs in a copy of the repository that has only what git has.
+    folder = Path(os.environ.get("DVC_ROOT", ""), name)
     if not folder.is_dir():
         raise UserError(f"model.name: {name}: no such folder (for a hub id write owner/name)")
     _check_parts(name, folder)
