@@ -64,7 +64,7 @@ REJECTS = pa.schema(
 )
 
 # Loose on purpose: what a cell means is decided by preprocess, with the user's parameters.
-_AMOUNT = r"^[^0-9]{0,8}[0-9][0-9.,'’´`\x{301}\s]*(E0)?[^0-9]{0,8}$"
+_AMOUNT = r"^(?:[-–—]|[^0-9]{0,8}[0-9][0-9.,'’´`\x{301}\s]*(E0)?[^0-9]{0,8})$"
 _DATE = (
     r"^[^0-9]{0,12}(\d{1,4}\s?[-/.\s년年]\s?(\d{1,2}|\pL{3,10}\.?)\s?[-/.\s월月]\s?\d{1,4}"
     r"|\d{8}(\d{4}|\d{6})?|\d{6}|\d{5}(\.\d+)?"
@@ -290,7 +290,9 @@ def sort_rows(
     kept = [i for i, line in enumerate(lines) if line != layout.header_row]
     if len(kept) < len(rows):
         rows, lines = [rows[i] for i in kept], [lines[i] for i in kept]
-    columns, reasons = find_reasons(rows, lines, layout, row_rules(task))
+    columns, reasons = find_reasons(
+        rows, lines, layout, row_rules(task), [line for line, _ in broken]
+    )
     good = reasons == ""
     columns = {name: column.filter(pa.array(good)) for name, column in columns.items()}
     taken = pa.Table.from_arrays(

@@ -93,9 +93,31 @@ POLISH = [HEADER, ["2020-04-16", "Łódź", "Zakup materiałów biurowych, ksią
 CAPITALS = [HEADER, ["2020-04-16", "GEBÄUDE", "ÄNDERUNG ANLÄSSLICH", "1", "0101", "STÄNDE"]]
 
 
+def of_words(*words: str) -> list[list[str]]:
+    rows = [["2020-04-16", f"{w} 1", f"{w} kft", "1", "0101", w.upper()] for w in words]
+    return [HEADER, *rows]
+
+
+HUNGARIAN = of_words("Vevő", "Fűtésszámla", "Őrzés", "Irodaszer", "Üzemanyag", "Könyvelési díj")
+CZECH = of_words("Škoda", "Údržba", "Kancelářské potřeby", "Pojištění", "Jízdné", "Tržby")
+TURKISH = of_words("Ulaşım gideri", "Yakıt", "Kırtasiye", "Doğalgaz", "Çiçek", "Öğle yemeği")
+SWISS = of_words("Büro", "Gebühr", "Électricité", "Crème", "Café à emporter", "Forêt", "Città")
+PORTUGUESE = of_words("Refeições", "Manutenção", "Combustível", "Água", "Táxi", "Portagens")
+
+
 @pytest.mark.parametrize(
     ("rows", "written", "guess"),
     [
+        (HUNGARIAN, "cp1250", "cp1250"),
+        (CZECH, "cp1250", "cp1250"),
+        (CZECH, "iso8859_2", "iso8859_2"),
+        (TURKISH, "cp857", "cp857"),
+        (TURKISH, "cp1254", "cp1254"),
+        (SWISS, "cp1252", "cp1252"),
+        (SWISS, "mac_roman", "mac_roman"),
+        (PORTUGUESE, "cp1252", "cp1252"),
+        (PORTUGUESE, "cp850", "cp850"),
+        (JAPANESE, "iso2022_jp", "iso2022_jp"),
         (KOREAN, "utf-8", "utf-8"),
         (KOREAN, "utf-8-sig", "utf-8-sig"),
         (KOREAN, "utf-16", "utf-16"),
@@ -425,6 +447,35 @@ def test_no_header_is_refused_until_positions_are_given(book):
     assert book.cells() == ROWS
 
 
+def test_a_row_that_no_name_matches_is_no_header(book):
+    """With positions alone, the first transaction must not vanish as a header, nor be reported."""
+    row = ["2020-04-16", "a@b.org", "rent", "1.50", "0101", "4111 1111 1111 1111"]
+    (book.raw / "a.csv").write_text(csv_text([row] * 5))
+    places = dict(zip(book.ingest["columns"], range(1, 7), strict=True))
+    book.ingest["reading"][0]["positions"] = places
+    report = book.run("ingest")
+    assert book.cells() == [row] * 5
+    assert report["rows_read"] == 5
+    assert "4111" not in str(report) and "a@b.org" not in str(report)
+
+
+def test_two_tables_in_one_file_are_refused_until_the_header_is_named(book):
+    book.ingest["columns"]["more"] = {"role": "text", "names": ["more"]}
+    below = [[*HEADER, "More"], *([*row, "x"] for row in many(20))]
+    (book.raw / "a.csv").write_text(csv_text([[*HEADER, ""], *many(20), *below]))
+    book.ingest["reading"][0]["short_rows"] = "fill"
+    with pytest.raises(UserError, match="rows 1 and 22 both name all required columns"):
+        book.run("ingest")
+
+
+@pytest.mark.parametrize("cell", ['="0101"', "0101"])
+def test_codes_that_excel_must_not_take_for_numbers_are_codes(book, cell):
+    text = csv_text([HEADER, *many(3)], ";").replace(";0101;", f";{cell};")
+    (book.raw / "a.csv").write_text(text)
+    book.run("ingest")
+    assert book.cells() == many(3)
+
+
 def test_a_position_that_no_row_reaches_is_refused(book):
     (book.raw / "a.csv").write_text(csv_text([HEADER, *ROWS]))
     book.ingest["reading"][0]["positions"] = {"account": 9}
@@ -734,6 +785,54 @@ def test_cells_are_filled_from_above_on_request(book):
     book.run("ingest")
     assert book.cells() == rows
     assert book.rejects() == [(5, "subtotal")]
+
+
+def test_a_refused_row_ends_what_is_filled_from_above(book):
+    """It may have begun another section, whose rows must not fall to the one before."""
+    book.ingest["fill_down"] = ["account"]
+    plain = [[*row[:4], "", ""] for row in many(3)]
+    lines = [
+        csv_text([HEADER]),
+        "6000,,,,6000,Office\n",
+        csv_text(plain),
+        ",,,,6100\n",  # too short: the section of 6100
+        csv_text(plain),
+        ",,,,6200,Meals\n",
+        csv_text(plain),
+    ]
+    (book.raw / "a.csv").write_text("".join(lines))
+    book.ingest["patterns"] = {}
+    book.ingest["max_reject_fraction"] = 1.0
+    book.run("ingest")
+    assert [row[4] for row in book.cells()] == ["6000"] * 3 + ["6200"] * 3
+    reasons = [reason for _, reason in book.rejects()]
+    assert reasons.count("too few cells") == 1
+    assert reasons.count("no account") == 3
+
+
+def test_rows_of_merged_cells_are_no_subtotals(book):
+    book.ingest["columns"]["centre"] = {"role": "category", "names": ["centre"]}
+    book.ingest["fill_down"] = ["date", "vendor", "memo", "account", "name"]
+    rows = [[*row, f"C{i}"] for i, row in enumerate(many(6))]
+    shown = [
+        row if i % 2 == 0 else ["", "", "", row[3], "", "", row[6]] for i, row in enumerate(rows)
+    ]
+    write_xlsx(
+        book.raw / "a.xlsx", {"S": [[*HEADER, "Centre"], *shown, ["", "", "", "9", "", "", ""]]}
+    )
+    book.run("ingest")
+    assert [row[6] for row in book.cells()] == [f"C{i}" for i in range(6)]
+    assert book.rejects() == [(8, "subtotal")]
+
+
+def test_lines_that_were_cut_off_are_no_subtotals(book):
+    rows = many(20)
+    text = csv_text([["Journal", *HEADER], *(["J1", *row] for row in rows)])
+    lines = text.splitlines(keepends=True)
+    lines[3] = "J1\n"
+    (book.raw / "a.csv").write_text("".join([*lines, "-------,---\n"]))
+    book.run("ingest")
+    assert book.rejects() == [(4, "too few cells"), (22, "blank row")]
 
 
 def test_cells_are_filled_over_the_borders_of_blocks(book, monkeypatch):

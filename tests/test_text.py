@@ -111,7 +111,7 @@ def test_cleaning_twice_is_cleaning_once(text):
         ("n/a", None, None),
         ("NaN", None, None),
         ("1e5", None, None),
-        ("-", None, None),
+        ("-", 0.0, 0.0),
         (".", None, None),
     ],
 )

@@ -11,6 +11,11 @@ from itertools import pairwise
 
 # What German, French, Spanish, Portuguese, Italian, Dutch and the Nordic languages write.
 _WESTERN = ["äöüßéèêëàâçîïôûùœáíóúñãõìòåæø"]
+# Each by itself: of two encodings in which all letters are western or all are Hungarian ones, it is
+# the one whose letters are those of a single language.
+_WESTERN_ALONE = [
+    *("äöüß", "éèêëàâçîïôûùœæ", "áéíóúüñ", "áâãàçéêíóôõúü", "àèéìòù", "åäöæøé", "ëéèïöüó"),
+]
 _CENTRAL = ["ąćęłńóśźż", "áčďéěíňóřšťúůýžäĺľôŕ", "áéíóöőúüű", "ăâîşţ", "čšžćđ"]
 _BALTIC = ["ąčęėįšųūž", "āčēģīķļņšūž", "äõöüšž"]
 _TURKISH = ["çğıöşüâ\u0307"]
@@ -51,10 +56,12 @@ _NARROW_KANA = ["".join(map(chr, range(0xFF61, 0xFFA0)))]
 _CANDIDATES = [
     ("cp1252", _WESTERN, 0.9),
     ("cp1250", _CENTRAL, 0.9),
+    ("iso8859_2", _CENTRAL, 0.9),
     ("cp1254", _TURKISH, 0.9),
     ("cp1257", _BALTIC, 0.9),
     ("cp850", _WESTERN, 0.9),
     ("mac_roman", _WESTERN, 0.9),
+    ("cp857", _TURKISH, 0.9),
     ("cp1251", _RUSSIAN, 0.65),
     ("koi8_r", _RUSSIAN, 0.65),
     ("cp1253", _GREEK, 0.75),
@@ -68,7 +75,7 @@ _CANDIDATES = [
 _FEW = 4
 # Bytes of a file that show whether it is UTF-16.
 _HEAD = 1 << 16
-_LATIN = ("cp1252", "cp1250", "cp1254", "cp1257", "cp850", "mac_roman")
+_LATIN = (*("cp1252", "cp1250", "iso8859_2", "cp1254", "cp1257", "cp850", "mac_roman", "cp857"),)
 WIDE = ("cp949", "cp932", "euc_jp", "gb18030", "big5")
 # Signs as western text has them: not inside of words, nor beside other such signs or letters.
 _SIGN = re.compile(
@@ -110,8 +117,15 @@ def guess_encoding(sample: bytes) -> str | None:
     shares = {name: _share(sample, name, letters) for name, letters, _ in _CANDIDATES}
     likely = [name for name, _, least in _CANDIDATES if shares[name] >= least]
     # The Latin encodings differ in few letters, of which a language has few: the best one counts.
-    latin = [name for name in likely if name in _LATIN]
-    best = [max(latin, key=shares.get)] if latin else []
+    letters_of = {name: letters for name, letters, _ in _CANDIDATES}
+    latin = {
+        name: _share(
+            sample, name, _WESTERN_ALONE if letters_of[name] is _WESTERN else letters_of[name]
+        )
+        for name in likely
+        if name in _LATIN
+    }
+    best = [max(latin, key=latin.get)] if latin else []
     best += [name for name in likely if name not in _LATIN]
     if not best and _share(sample, "cp932", _NARROW_KANA) < 0.9:
         # Korean in rare words only, if it is nothing else.

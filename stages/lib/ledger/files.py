@@ -160,6 +160,8 @@ def find_encoding(path: Path) -> str:
                             return name
                     if name := guess_utf16(chunk):
                         return name
+                    if b"\x1b$B" in chunk and chunk.isascii():
+                        return "iso2022_jp"
                     if found := _NO_TEXT.match(chunk):
                         raise UserError(
                             f"{path}: is packed and no text; unpack it"

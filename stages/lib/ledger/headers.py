@@ -63,7 +63,8 @@ def find_layout(
     """Return the layout of a sheet from its first rows.
 
     The header is the first of the rows that name the most canonical columns; it must name every
-    required one, and no cell for two columns.
+    required one, and no cell for two columns. Where no row names any, and `positions` give the
+    required ones, there is no header.
 
     Parameters
     ----------
@@ -99,6 +100,18 @@ def find_layout(
         matches = {i: match_header(rows[i], names) for i in candidates}
         best = max(matches, key=lambda i: (len(matches[i]), -i), default=-1)
         places = matches.get(best, {})
+        given = set(positions)
+        if header_row == "auto" and not places and given.issuperset(required):
+            best = -1
+        complete = [
+            i for i in candidates if i < best and given.union(matches[i]).issuperset(required)
+        ]
+        if complete and any(matches[i] for i in complete):
+            raise UserError(
+                f"{where}: rows {complete[0] + 1} and {best + 1} both name all required columns, "
+                "as if there were two tables; give header_row for this file in ingest.reading "
+                f"({complete[0] + 1} keeps all rows below it)"
+            )
     places |= {name: position - 1 for name, position in positions.items()}
     header = [cell_text(cell) for cell in rows[best]] if best >= 0 else []
     lacking = [name for name in required if name not in places]
@@ -108,7 +121,8 @@ def find_layout(
         raise UserError(
             f"{where}: no header found for {spelt}; the likeliest header row is {best + 1}: "
             f"{cells[:300]!r}. Add its spelling to ingest.columns.*.names, or give header_row and "
-            "positions (or other sheets) for this file in ingest.reading"
+            "positions (or other sheets) for this file in ingest.reading; header_row: 0 says that "
+            "it has none"
         )
     twice = [p for p, n in Counter(places.values()).items() if n > 1]
     if twice:

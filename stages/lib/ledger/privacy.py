@@ -49,7 +49,8 @@ _DOCUMENT = re.compile(
     r"|(?:법인|사업자)(?:등록)?(?:번호)?"
     r"|(?<![a-z])(?:inv(?:oice)?|order|ord|p\.?o\.?|doc(?:ument)?|ref(?:erence)?|receipt|rcpt|trans"
     r"|transaction|tracking|ticket|batch|conf(?:irmation)?|case|serial|sku|part|item|model|job|file"
-    r"|contract|permit|policy|wbs|gl|isbn|barcode)\W{0,3}(?:no|nr|num|number|id)?)\W{0,3}$",
+    r"|contract|permit|policy|wbs|wo|gl|isbn|barcode|project|projekt|rechnung|rechnungsnr|rg|beleg"
+    r"|auftrag|bestellung|vertrag|facture|fact|commande|contrat|devis|factura|fattura|pedido|ordine)\W{0,3}(?:no|nr|num|number|id)?)\W{0,3}$",
     re.I,
 )
 

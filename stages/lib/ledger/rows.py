@@ -67,7 +67,11 @@ def read_columns(rows: list[list], layout: Layout, roles: dict[str, str]) -> dic
         cells = by_place[layout.places[name]] if name in layout.places else [""] * len(rows)
         convert = amount_text if role == "amount" else cell_text
         texts = [cell if type(cell) is str else convert(cell) for cell in cells]
-        arrays[name] = pa.array(texts, pa.string())
+        # As programs write codes that Excel must not take for numbers: ="0101".
+        column = pa.array(texts, pa.string())
+        if pc.any(pc.starts_with(column, '="')).as_py():
+            column = pc.replace_substring_regex(column, r'^="([^"]*)"$', r"\1")
+        arrays[name] = column
     return arrays
 
 
@@ -96,12 +100,20 @@ def is_filled(column: pa.Array) -> np.ndarray:
     return pc.not_equal(pc.utf8_trim_whitespace(column), "").to_numpy(zero_copy_only=False)
 
 
-def _fill_down(cells: list[str], skip: np.ndarray) -> list[str]:
+def _fill_down(cells: list[str], reasons: np.ndarray, after_lost: np.ndarray) -> list[str]:
+    """Return `cells` with those of transactions that are empty filled from above.
+
+    A row that was refused, or a line that could not be read, may have begun another section: what
+    stands above it no longer holds.
+    """
     above, filled = "", []
-    for cell, skipped in zip(cells, skip, strict=True):
-        if not skipped and cell.strip():
+    for cell, reason, lost in zip(cells, reasons, after_lost, strict=True):
+        above = (
+            "" if lost or (reason and reason not in NOT_TRANSACTIONS and cell.strip()) else above
+        )
+        if not reason and cell.strip():
             above = cell
-        filled.append(cell if skipped else cell if cell.strip() else above)
+        filled.append(cell if reason else above)
     return filled
 
 
@@ -121,20 +133,27 @@ def find_totals(
     Of the columns of the roles id, text and group, none may say anything else; a date is allowed
     if the cell with the name holds no other word. So a transaction with "Total Wine" that lacks
     its account is none. With a label, a row is a transaction even where the vendor is called Total.
+    Where labels are filled from above, a missing one says little: then categories and dates speak.
     """
     label, (total, bare) = rules.label, _total_patterns(rules.total_words)
-    speaking = [n for n, role in rules.roles.items() if role in ("id", "date", "text", "group")]
+    filled_down = label in rules.fill_down
+    roles = {"id", "date", "text", "group", *(["category"] if filled_down else [])}
+    speaking = [n for n, role in rules.roles.items() if role in roles]
     speaking = speaking or [n for n, role in rules.roles.items() if role == "category"]
     mute = ~np.any([filled[name] for name in speaking], axis=0) if speaking else ~filled[label]
-    found = ~filled[label] & mute
-    for i in np.flatnonzero(~filled[label] & ~mute):
+    amounts = [filled[name] for name, role in rules.roles.items() if role == "amount"]
+    summed = np.any(amounts, axis=0) if amounts else np.ones(len(rows), bool)
+    found = ~filled[label] & mute & summed
+    for i in np.flatnonzero(~filled[label] & ~found):
         cells = [_folded(cell) for cell in rows[i]]
         if named := [cell for cell in cells if total.search(cell)]:
             spoken = [name for name in speaking if filled[name][i]]
             dated = [name for name in spoken if rules.roles[name] == "date"]
             others = [_folded(columns[name][i].as_py()) for name in spoken if name not in dated]
             alone = all(total.search(cell) for cell in others)
-            found[i] = alone and (not dated or any(map(bare.fullmatch, named)))
+            found[i] = alone and (
+                not dated or (not filled_down and any(map(bare.fullmatch, named)))
+            )
     cells = pc.utf8_trim_whitespace(columns[label])
     if label in rules.patterns:
         odd = pc.invert(pc.match_substring_regex(cells, rf"^(?:{rules.patterns[label]})$"))
@@ -145,13 +164,17 @@ def find_totals(
     return found
 
 
+def _says_something(cell: object) -> bool:
+    return any(map(str.isalnum, cell_text(cell)))
+
+
 def _is_header(row: list, layout: Layout) -> bool:
     places = [p for p in layout.places.values() if p < min(len(row), len(layout.header))]
     return all(header_key(cell_text(row[p])) == header_key(layout.header[p]) for p in places)
 
 
 def find_reasons(
-    rows: list[list], lines: list[int], layout: Layout, rules: Rules
+    rows: list[list], lines: list[int], layout: Layout, rules: Rules, lost: list[int]
 ) -> tuple[dict[str, pa.Array], np.ndarray]:
     """Return the canonical columns of `rows` and why each row is no transaction ("" if it is).
 
@@ -159,6 +182,8 @@ def find_reasons(
     ----------
     rows, lines : list
         Rows of cells, and the number of each in its sheet (1-based).
+    lost : list of int
+        Numbers of the lines between them that could not be read as rows.
 
     Returns
     -------
@@ -189,9 +214,10 @@ def find_reasons(
         columns[rules.label] = whole_codes(columns[rules.label], rules.patterns[rules.label])
     filled = {name: is_filled(column) for name, column in columns.items()}
     mark(
+        # A line drawn with dashes is as blank as an empty one.
         where(
-            lambda row: not any(cell_text(cell).strip() for cell in row),
-            ~np.any(list(filled.values()), axis=0),
+            lambda row: not any(map(_says_something, row)),
+            ~pc.match_substring_regex(columns[rules.label], r"[^\s\pP\pS]").to_numpy(False),
         ),
         "blank row",
     )
@@ -206,8 +232,10 @@ def find_reasons(
         mark(where(lambda row: any(map(str.strip, row[width:])), widths > width), "too many cells")
         if rules.reject_short:
             mark(widths < width, "too few cells")
+    after_lost = np.diff(np.searchsorted(sorted(lost), lines), prepend=0) > 0
     for name in rules.fill_down:
-        columns[name] = pa.array(_fill_down(columns[name].to_pylist(), reasons != ""), pa.string())
+        cells = _fill_down(columns[name].to_pylist(), reasons, after_lost)
+        columns[name] = pa.array(cells, pa.string())
         filled[name] = is_filled(columns[name])
     for name in rules.required:
         mark(~filled[name], f"no {name}")

@@ -70,13 +70,16 @@ def parse_amount(text: str, decimal: str, currency: re.Pattern, credit: re.Patte
 
     Reads thousands separators (in groups of three, or two as in India), a sign before or behind,
     parentheses and the triangles of Korean and Japanese books as minus, currency signs and words,
-    and a dash in place of cents ("5.-"). What may be read in two ways is no number: "12,50" and
-    "0,125" where the point rules, "1,234 567", a minus beside a word for credit, a raised digit.
+    a dash in place of cents ("5.-"), and a lone dash as the zero that it is in books. What may be
+    read in two ways is no number: "12,50" and "0,125" where the point rules, "1,234 567", a minus
+    beside a word for credit, a raised digit.
     """
     text = text.translate(_SIGNS)
     if _FOOTNOTE.search(text):
         return None
     text = currency.sub("", clean_text(text, "keep")).strip()
+    if text == "-":
+        return 0.0
     text, credits = credit.subn("", text)
     text = _NO_CENTS[decimal].sub("", currency.sub("", text).strip())
     negative = False
