@@ -4,6 +4,7 @@ import csv
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ import pytest
 from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[1]
+
+# A shell that starts the tests in the background has them, and so their children, ignore SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # account, its name, and what is bought from whom: Hangul, a leading zero, an account seen once
 ACCOUNTS = {
