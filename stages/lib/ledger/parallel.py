@@ -53,26 +53,26 @@ def map_ordered(
         for item in items:
             yield item, function(item)
         return
-    with ProcessPoolExecutor(
+    pool = ProcessPoolExecutor(
         workers, mp_context=get_context("spawn"), initializer=_die_with_parent
-    ) as pool:
-        waiting = deque()
-        try:
-            for item in items:
-                waiting.append((item, pool.submit(function, item)))
-                if len(waiting) > 2 * workers:
-                    result = waiting[0][1].result()
-                    yield waiting.popleft()[0], result
-            while waiting:
+    )
+    waiting = deque()
+    try:
+        for item in items:
+            waiting.append((item, pool.submit(function, item)))
+            if len(waiting) > 2 * workers:
                 result = waiting[0][1].result()
                 yield waiting.popleft()[0], result
-        except BrokenProcessPool:
-            at = _deadly(function, [item for item, _ in waiting]) if name else None
-            raise UserError(
-                "a worker process died; the machine may be short of memory"
-                if at is None
-                else f"{name(at)}: its reader dies; it is corrupt, or too large for the memory"
-            ) from None
-        finally:
-            for _, future in waiting:
-                future.cancel()
+        while waiting:
+            result = waiting[0][1].result()
+            yield waiting.popleft()[0], result
+    except BrokenProcessPool:
+        at = _deadly(function, [item for item, _ in waiting]) if name else None
+        raise UserError(
+            "a worker process died; the machine may be short of memory"
+            if at is None
+            else f"{name(at)}: its reader dies; it is corrupt, or too large for the memory"
+        ) from None
+    finally:
+        # Futures that are cancelled one by one may make the pool wait for them for ever.
+        pool.shutdown(cancel_futures=True)
