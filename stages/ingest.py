@@ -1,9 +1,10 @@
 """Read ledger files as they are into one table of text.
 
 Reads the files of ``ingest.source``. Writes ``data/ingest/transactions.parquet`` (where each row
-came from, then one text column per canonical column with its role as field metadata),
-``data/ingest/rejects.parquet`` (every row that is not there, with its cells and the reason) and
-``metrics/ingest/report.json`` (what was found and guessed, file by file). Parameters: ``ingest``.
+came from, then one text column per canonical column with its role as field metadata, then
+``masked``), ``data/ingest/rejects.parquet`` (every row that is not there, with its cells and the
+reason) and ``metrics/ingest/report.json`` (what was found and guessed, file by file). Personal data
+is masked in all of them. Parameters: ``ingest``.
 """
 
 import os
@@ -32,10 +33,11 @@ from stages.lib.ledger.headers import (
     name_cells,
 )
 from stages.lib.ledger.parallel import cores, map_ordered
+from stages.lib.ledger.privacy import MaskKind, mask_cells
 from stages.lib.ledger.rows import NOT_TRANSACTIONS, Rules, encodable, find_reasons, shown
 from stages.lib.params import Section, UserError, load_params
 from stages.lib.process import run_stage
-from stages.lib.tables import table_writers, write_json
+from stages.lib.tables import row_digests, table_writers, write_json
 
 OUT = Path("data/ingest")
 REPORT = Path("metrics/ingest/report.json")
@@ -53,6 +55,8 @@ MIN_WRONG = 3
 
 # Roles whose values a sheet shares with other sheets, so that a moved column can be noticed.
 COMPARABLE = ("text", "group", "category", "label", "label_name")
+# A digest of what was masked in a row ("" for nothing): rows that differ only there are different.
+MASKED = pa.field("masked", pa.string())
 
 ORIGIN = [
     pa.field("source_file", pa.dictionary(pa.int32(), pa.string())),
@@ -72,7 +76,7 @@ _DATE = (
     r"|\d{4}[ -]?\pL{3,10}[ -]?\d{1,2}|\pL{3,10}\.? \d{1,2}(st|nd|rd|th)?,? \d{2,4})([^0-9].*)?$"
 )
 # Columns that the pipeline makes itself: one of the ledger would be lost under such a name.
-_MADE = (*(f.name for f in ORIGIN), "row_id", "amount_bucket", "group")
+_MADE = (*(f.name for f in ORIGIN), MASKED.name, "row_id", "amount_bucket", "group")
 # Names that the base table gives to the column of one role.
 _ROLE_OF = {"date": "date", "amount": "amount", "acct_code": "label"}
 
@@ -125,6 +129,7 @@ class IngestParams(Section):
     patterns: dict[str, Pattern]
     fill_down: list[str]
     total_words: list[str]
+    mask: list[MaskKind]
     min_content_match: float = Field(ge=0, le=1)
     max_reject_fraction: float = Field(ge=0, le=1)
 
@@ -168,6 +173,7 @@ class Task(NamedTuple):
     dialect: dict[str, str]
     size: int
     last: bool
+    key: bytes = b""
 
 
 @dataclass
@@ -180,6 +186,7 @@ class Sheet:
     dialect: dict[str, str]
     rows_read: int = 0
     reasons: Counter = field(default_factory=Counter)
+    masked: Counter = field(default_factory=Counter)
     # By column: filled cells, cells that look right, one that does not.
     content: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     vocabulary: dict[str, Counter] = field(default_factory=dict)
@@ -187,6 +194,7 @@ class Sheet:
     def add(self, other: "Sheet") -> None:
         self.rows_read += other.rows_read
         self.reasons += other.reasons
+        self.masked += other.masked
         for name, (filled, right, wrong) in other.content.items():
             before = self.content.get(name, (0, 0, ""))
             self.content[name] = (before[0] + filled, before[1] + right, before[2] or wrong)
@@ -242,12 +250,37 @@ def _origin(file: str, sheet: str, lines: list[int]) -> list[pa.Array]:
 
 
 def output_schema(params: IngestParams) -> pa.Schema:
-    """Return the schema of the transactions: origin, then the canonical columns with roles."""
+    """Return the schema of the transactions: origin, the canonical columns with roles, MASKED."""
     columns = [
         pa.field(name, pa.string(), metadata={"role": column.role})
         for name, column in params.columns.items()
     ]
-    return pa.schema([*ORIGIN, *columns])
+    return pa.schema([*ORIGIN, *columns, MASKED])
+
+
+def mask_columns(
+    columns: dict[str, pa.Array], params: IngestParams, key: bytes
+) -> tuple[dict[str, pa.Array], pa.Array, Counter]:
+    """Return the columns with personal data masked, the column MASKED, and how many cells held
+    data of each (column, kind). What looks like an amount or an account is none."""
+    spared = {params.label: params.patterns.get(params.label, ".*")}
+    hidden, counts = {}, Counter()
+    changed = np.zeros(len(columns[params.label]), bool)
+    for name, cells in columns.items():
+        spare = _AMOUNT if params.columns[name].role == "amount" else spared.get(name)
+        hidden[name], here, found = mask_cells(cells, params.mask, spare)
+        changed |= here.to_numpy(zero_copy_only=False)
+        counts.update({(name, kind): n for kind, n in found.items()})
+    raw = pa.table({name: cells.filter(pa.array(changed)) for name, cells in columns.items()})
+    digests = np.full(len(changed), "", object)
+    digests[changed] = [d.tobytes().hex() for d in row_digests(raw, raw.column_names, key)]
+    return hidden, pa.array(digests, MASKED.type), counts
+
+
+def mask_lists(cells: list[list[str]], params: IngestParams) -> pa.Array:
+    """Return lists of cells with personal data masked."""
+    lists = pa.array(cells, pa.list_(pa.string()))
+    return pa.ListArray.from_arrays(lists.offsets, mask_cells(lists.flatten(), params.mask)[0])
 
 
 def row_rules(task: Task) -> Rules:
@@ -295,8 +328,9 @@ def sort_rows(
     )
     good = reasons == ""
     columns = {name: column.filter(pa.array(good)) for name, column in columns.items()}
+    hidden, digests, masked = mask_columns(columns, task.params, task.key)
     taken = pa.Table.from_arrays(
-        [*_origin(task.file, sheet, list(compress(lines, good))), *columns.values()],
+        [*_origin(task.file, sheet, list(compress(lines, good))), *hidden.values(), digests],
         schema=output_schema(task.params),
     )
     bad = [(lines[i], reasons[i], shown(rows[i])) for i in np.flatnonzero(~good)]
@@ -305,13 +339,14 @@ def sort_rows(
         [
             *_origin(task.file, sheet, [line for line, _, _ in bad]),
             pa.array([reason for _, reason, _ in bad], pa.string()),
-            pa.array([cells for _, _, cells in bad], pa.list_(pa.string())),
+            mask_lists([cells for _, _, cells in bad], task.params),
         ],
         schema=REJECTS,
     )
     seen = Sheet(task.file, sheet, layout, task.dialect)
     seen.rows_read = len(rows) + len(broken)
     seen.reasons = Counter(reason for _, reason, _ in bad)
+    seen.masked = masked
     seen.content = check_content(columns, task.params)
     if is_first:
         seen.vocabulary = {
@@ -450,19 +485,22 @@ def parquet_tasks(path: Path, file: str, reading: Reading, params: IngestParams)
 
 def find_tasks(paths: list[tuple[Path, str]], params: IngestParams) -> Iterator[Task]:
     """Yield what there is to read in all files, in order."""
-    for path, file in paths:
+    kinds = [files.file_kind(path) for path, _ in paths]
+    key = files.digest(path for path, _ in paths)
+    for (path, file), kind in zip(paths, kinds, strict=True):
         fits = (r for r in params.reading if files.fits(file, r.match))
         reading = next(fits, None)
         if reading is None:
             raise UserError(f"{path}: no entry of ingest.reading matches it; end with match: '*'")
-        match files.file_kind(path):
+        match kind:
             case "text":
-                yield from text_tasks(path, file, reading, params)
+                tasks = text_tasks(path, file, reading, params)
             case "parquet":
-                yield from parquet_tasks(path, file, reading, params)
+                tasks = parquet_tasks(path, file, reading, params)
             case "workbook":
                 size = files.file_size(path)
-                yield Task(path, file, reading, params, "workbook", None, None, {}, size, True)
+                tasks = [Task(path, file, reading, params, "workbook", None, None, {}, size, True)]
+        yield from (task._replace(key=key) for task in tasks)
 
 
 def _is_blank(row: list) -> bool:
@@ -637,11 +675,13 @@ def check_rejects(rows_out: int, reasons: Counter, examples: dict, params: Inges
 def make_report(sheets: list[Sheet], rows_out: int, left: list[str]) -> dict:
     """Return the counts of all sheets, and what was found in each."""
     reasons = sum((sheet.reasons for sheet in sheets), Counter())
+    masked = sum((sheet.masked for sheet in sheets), Counter())
     return {
         "rows_read": sum(sheet.rows_read for sheet in sheets),
         "rows_out": rows_out,
         "rows_rejected": reasons.total(),
         "reasons": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
+        "cells_masked": {f"{kind} in {name}": n for (name, kind), n in sorted(masked.items())},
         "files_not_read": left,
         "sheets": [
             {

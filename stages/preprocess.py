@@ -1,4 +1,4 @@
-"""Turn raw text into clean text, dates, amounts and accounts, with personal data masked.
+"""Turn raw text into clean text, dates, amounts and accounts.
 
 Reads ``data/ingest/transactions.parquet``. Writes ``data/preprocess/transactions.parquet``
 (columns of the role id are left behind), ``rejects.parquet`` (where each refused row came from
@@ -19,7 +19,6 @@ from pydantic import AfterValidator, Field, model_validator
 from tqdm import tqdm
 
 from stages.lib.ledger.parallel import cores, map_ordered
-from stages.lib.ledger.privacy import MaskKind, mask_personal
 from stages.lib.ledger.text import (
     amount_marks,
     clean_text,
@@ -108,7 +107,6 @@ class PreprocessParams(Section):
     unreadable_date: Literal["reject", "empty"]
     labels: Labels
     duplicates: Literal["reject", "keep"]
-    mask: list[MaskKind]
     max_reject_fraction: float = Field(ge=0, le=1)
 
 
@@ -159,7 +157,8 @@ def scan_group(group: int, params: PreprocessParams) -> Scan:
         for row in counts.to_pylist():
             if re.fullmatch(params.labels.pattern, row["code"]) and not is_error(row["code"]):
                 names[row["name"], row["code"]] += row["count_all"]
-    return Scan(row_digests(raw, list(roles)), names)
+    # "masked" tells rows apart that differ only in what ingest masked.
+    return Scan(row_digests(raw, [*roles, "masked"]), names)
 
 
 def column_roles(schema: pa.Schema) -> dict[str, str]:
@@ -189,7 +188,6 @@ class Task(NamedTuple):
 class Part(NamedTuple):
     taken: pa.Table
     rejects: pa.Table
-    masked: Counter
     emptied: Counter
     accounts: Counter
 
@@ -225,7 +223,7 @@ def clean_group(task: Task) -> Part:
     raw = read_group(IN, task.group)
     roles = column_roles(raw.schema)
     reason, column = np.full(len(raw), "", object), np.full(len(raw), "", object)
-    masked, emptied, columns = Counter(), Counter(), {}
+    emptied, columns = Counter(), {}
 
     def refuse(chosen: pa.Array, why: str, name: str) -> None:
         chosen = chosen.to_numpy(zero_copy_only=False) & (reason == "")
@@ -235,7 +233,10 @@ def clean_group(task: Task) -> Part:
         cells = raw[name].combine_chunks()
         if role in TEXT_ROLES:
             case = "keep" if role == "label_name" else params.case
-            columns[name] = mask_column(cells, name, case, params.mask, masked, emptied)
+            error = map_values(cells, is_error, pa.bool_()).fill_null(False)
+            emptied[name] = pc.sum(error).as_py() or 0
+            cells = pc.if_else(error, "", cells)
+            columns[name] = map_values(cells, partial(clean_text, case=case), pa.string())
         elif role in ("amount", "date"):
             if role == "amount":
                 columns[name], rule = parse_amounts(cells, params), params.unreadable_amount
@@ -277,37 +278,12 @@ def clean_group(task: Task) -> Part:
     for (name, kind), values in zip(REJECTS, (reason, column), strict=True):
         rejects = rejects.append_column(name, pa.array(values[reason != ""], kind))
     accounts = count_accounts(taken, roles, written.filter(good))
-    return Part(taken, rejects, masked, emptied, accounts)
+    return Part(taken, rejects, emptied, accounts)
 
 
 def _matches(codes: pa.Array, pattern: str) -> pa.Array:
     fits = re.compile(pattern).fullmatch
     return map_values(codes, lambda code: bool(fits(code)), pa.bool_()).fill_null(bool(fits("")))
-
-
-def mask_column(
-    cells: pa.Array,
-    name: str,
-    case: str,
-    kinds: list[MaskKind],
-    masked: Counter,
-    emptied: Counter,
-) -> pa.Array:
-    """Return clean and masked text; add the number of cells masked, by column and kind, and of
-    those that showed an error and are empty now, by column."""
-    encoded = cells.dictionary_encode()
-    times = pc.value_counts(encoded.indices)
-    rows = dict(zip(times.field(0).to_pylist(), times.field(1).to_pylist(), strict=True))
-    texts = []
-    for place, text in enumerate(encoded.dictionary.to_pylist()):
-        if is_error(text):
-            emptied[name] += rows[place]
-            text = ""
-        text, found = mask_personal(clean_text(text, case), kinds)
-        for kind in found:
-            masked[name, kind] += rows[place]
-        texts.append(text)
-    return pa.array(texts, pa.string()).take(encoded.indices)
 
 
 def count_accounts(taken: pa.Table, roles: dict[str, str], written: pa.Array) -> Counter:
@@ -398,7 +374,7 @@ def main() -> None:
             tasks.append(Task(group, params, repeated[start:stop], codes))
             start = stop
 
-    reasons, masked, emptied, accounts, rows_out = Counter(), Counter(), Counter(), Counter(), 0
+    reasons, emptied, accounts, rows_out = Counter(), Counter(), Counter(), 0
     out, kinds = output_schema(schema), [schema.field(name) for name in ORIGIN]
     schemas = {
         OUT / "transactions.parquet": out,
@@ -412,7 +388,6 @@ def main() -> None:
             rows_out += len(part.taken)
             columns = (part.rejects["reason"].to_pylist(), part.rejects["column"].to_pylist())
             reasons.update(zip(*columns, strict=True))
-            masked.update(part.masked)
             emptied.update(part.emptied)
             accounts.update(part.accounts)
             bar.update()
@@ -431,7 +406,6 @@ def main() -> None:
                 for key, n in sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
             },
             "accounts": len({code for code, *_ in accounts}),
-            "cells_masked": {f"{kind} in {name}": n for (name, kind), n in sorted(masked.items())},
             "cells_emptied": {name: n for name, n in sorted(emptied.items()) if n},
         },
         REPORT,

@@ -577,6 +577,10 @@ def train(
     if IS_MAIN:
         save_model(model, weights, params.model, OUTPUT)
         shutil.rmtree(scratch, ignore_errors=True)
+    if torch.distributed.is_initialized():
+        # A rank that ends while another is still writing can abort it.
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":

@@ -52,6 +52,7 @@ INGEST = {
     "patterns": {"account": "[0-9]{4}"},
     "fill_down": [],
     "total_words": ["total", "subtotal", "합계", "소계"],
+    "mask": ["email", "card", "resident_number", "bank_account", "phone"],
     "min_content_match": 0.8,
     "max_reject_fraction": 0.5,
 }
@@ -72,7 +73,6 @@ PREPROCESS = {
         "retire": [],
     },
     "duplicates": "reject",
-    "mask": ["email", "card", "resident_number", "bank_account", "phone"],
     "max_reject_fraction": 0.5,
 }
 FEATURE = {

@@ -796,7 +796,8 @@ def test_a_killed_deepspeed_run_goes_on(tokenized, tmp_path, stage):
     whole = copy_of(tokenized, tmp_path / "whole", **values)
     killed = copy_of(tokenized, tmp_path / "killed", **values)
     command = torchrun(killed, "--standalone", "--nproc_per_node=2")
-    assert run(command, whole).returncode == 0
+    done = run(command, whole)
+    assert done.returncode == 0, done.stderr
     process = subprocess.Popen(
         command, cwd=killed, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from datetime import datetime, time
 from decimal import Decimal
 from fnmatch import fnmatchcase
+from hashlib import blake2b, file_digest
 from itertools import chain, islice
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -123,6 +124,18 @@ def file_size(path: Path) -> int:
         return path.stat().st_size
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def digest(paths: Iterable[Path]) -> bytes:
+    """Return a digest of all that stands in the files at `paths`, one after the other."""
+    digests = blake2b()
+    for path in paths:
+        try:
+            with open(path, "rb") as file:
+                digests.update(file_digest(file, blake2b).digest())
+        except OSError as error:
+            raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    return digests.digest()
 
 
 def damaged(path: Path, error: BaseException) -> UserError:

@@ -11,8 +11,15 @@ from collections.abc import Callable, Iterable
 from datetime import date
 from typing import Literal
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.lib.ledger.text import clean_text
+
 MaskKind = Literal["email", "card", "resident_number", "bank_account", "phone"]
 
+# In raw cells, where numbers may be full-width and any distance apart (RE2).
+_CANDIDATE = r"[@＠﹫]|(?:\pN\PN*){6}"
 _MAY_HOLD_PERSONAL = re.compile(r"@|(?:\d\D{0,4}){7}|\d{6}\W{0,3}[*x●]", re.I)
 _DASH = "[-‐‑–—−]"
 
@@ -221,3 +228,41 @@ def mask_personal(text: str, kinds: Iterable[MaskKind]) -> tuple[str, Counter]:
 
             text = pattern.sub(masked, text)
     return text, found
+
+
+def mask_cells(
+    cells: pa.Array, kinds: Iterable[MaskKind], spare: str | None = None
+) -> tuple[pa.Array, pa.Array, dict[MaskKind, int]]:
+    """Mask the personal data in a column of raw cells.
+
+    Parameters
+    ----------
+    cells : pa.Array of string
+        Without nulls.
+    kinds : iterable of str
+    spare : str, optional
+        Regular expression (RE2) of whole cells that hold no personal data.
+
+    Returns
+    -------
+    masked : pa.Array of string
+        Cells that hold personal data in the form of `clean_text`, masked; the others unchanged.
+    changed : pa.Array of bool
+    counts : dict
+        How many cells held data of each kind.
+    """
+    candidates = pc.match_substring_regex(cells, _CANDIDATE)
+    if spare:
+        spared = pc.match_substring_regex(cells, rf"^(?:{spare})$")
+        candidates = pc.and_not(candidates, spared)
+    encoded = cells.filter(candidates).dictionary_encode()
+    times = pc.value_counts(encoded.indices)
+    rows = dict(zip(times.field(0).to_pylist(), times.field(1).to_pylist(), strict=True))
+    texts, counts = [], Counter()
+    for place, text in enumerate(encoded.dictionary.to_pylist()):
+        masked, found = mask_personal(clean_text(text, "keep"), kinds)
+        texts.append(masked if found else text)
+        counts.update({kind: rows[place] for kind in found})
+    texts = pa.array(texts, pa.string()).take(encoded.indices)
+    masked = pc.replace_with_mask(cells, candidates, texts)
+    return masked, pc.not_equal(masked, cells), counts
