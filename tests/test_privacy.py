@@ -3,11 +3,12 @@
 import random
 from datetime import date, timedelta
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.lib.ledger.privacy import is_birth, is_card, is_iban, mask_personal
+from stages.lib.ledger.privacy import is_birth, is_card, is_iban, mask_cells, mask_personal
 
 ALL = ["email", "card", "resident_number", "bank_account", "phone"]
 
@@ -85,6 +86,11 @@ def mask(text: str) -> str:
 )
 def test_personal_data_is_masked(text, masked):
     assert mask(text) == masked
+    wide = "".join(chr(ord(c) + 0xFEE0) if c in "@0123456789" else c for c in text)
+    is_masked = masked != text
+    column, changed, _ = mask_cells(pa.array([text, "rent", wide, text]), ALL)
+    assert column.to_pylist() == [masked, "rent", masked if is_masked else wide, masked]
+    assert changed.to_pylist() == [is_masked, False, is_masked, is_masked]
 
 
 @pytest.mark.parametrize(
@@ -147,6 +153,29 @@ def test_personal_data_is_masked(text, masked):
 )
 def test_amounts_dates_and_documents_are_not(text):
     assert mask(text) == text
+
+
+def test_a_column_is_masked_as_its_cells_are():
+    """A cell without personal data keeps its form; cells are counted once a row and kind."""
+    cells = [
+        "４１１１   1111 1111\u200b 1111",
+        "a@b.ca c@d.ca",
+        "Ｒｅｎｔ  ５",
+        "",
+        "12345678",
+        "a@b.ca c@d.ca",
+    ]
+    masked, changed, counts = mask_cells(pa.array(cells), ALL)
+    assert masked.to_pylist() == [
+        "[card]", "[email] [email]", "Ｒｅｎｔ  ５", "", "12345678", "[email] [email]",
+    ]  # fmt: skip
+    assert changed.to_pylist() == [True, True, False, False, False, True]
+    assert counts == {"card": 1, "email": 2}
+
+
+def test_what_looks_like_an_amount_is_spared():
+    cells = pa.array(["4111111111111111", "010-1234-5678"])
+    assert mask_cells(cells, ALL, r"[0-9]+")[0].to_pylist() == ["4111111111111111", "[phone]"]
 
 
 def test_only_the_kinds_asked_for_are_masked_and_counted():
