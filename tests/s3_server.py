@@ -24,8 +24,6 @@ USERS = {
     "team": ("team-secret", ["Admin", "Read", "Write", "List", "Tagging"]),
     "reader": ("reader-secret", ["Read", "List"]),
 }
-# All that the store has: data/ingest holds the ledger's raw text and is not pushed.
-PULLED = ["preprocess", "feature", "split", "tokenize", "train", "baseline", "evaluate"]
 
 
 GRPC = 10_000  # what SeaweedFS and its clients add to a port for the other protocol

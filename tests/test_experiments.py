@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from conftest import environment, run
 from s3_server import (
-    PULLED,
     attempt,
     dvc,
     git,
@@ -42,8 +41,9 @@ def shown(repository: Path, *options: str) -> list[dict[str, str]]:
 
 
 def outputs(repository: Path) -> dict[str, bytes]:
-    folders = [*(f"data/{name}" for name in PULLED), "models", "metrics"]
-    paths = (path for folder in folders for path in (repository / folder).rglob("*"))
+    paths = (
+        path for name in ("data", "models", "metrics") for path in (repository / name).rglob("*")
+    )
     return {str(p.relative_to(repository)): p.read_bytes() for p in paths if p.is_file()}
 
 
@@ -67,8 +67,8 @@ def queued(first, tmp_path_factory):
     """
     repository = tmp_path_factory.mktemp("queue") / "clone"
     git(f"clone -q {first.parent / 'hub'} {repository}", first)
-    dvc(f"pull {' '.join(PULLED)}", repository)
-    queue = "exp run --queue --allow-missing"
+    dvc("pull", repository)
+    queue = "exp run --queue"
     dvc(f"{queue} -n mistake -S 'lora.target_modules=[nope]'", repository)
     dvc(f"{queue} {ZERO2} -S params_train.yaml:{OFFLOAD}=none,cpu", repository)
     dvc(f"{queue} -n two-ranks {ZERO2} {TWO_RANKS}", repository)

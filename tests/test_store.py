@@ -1,6 +1,5 @@
 """The team's S3 store: push and pull, every fault, secrets, sharing between repositories."""
 
-import json
 import re
 import shutil
 import signal
@@ -15,7 +14,6 @@ from conftest import ROOT, environment, ledger_rows, run, write_ledger
 from ruamel.yaml import YAML
 from s3_server import (
     BUCKET,
-    PULLED,
     S3Server,
     add_remote,
     attempt,
@@ -43,8 +41,8 @@ def contents(repository: Path, folders: list[str]) -> dict[str, bytes]:
 
 
 OUTPUTS = [
-    *(f"data/{name}" for name in PULLED if name != "train"),
-    "models/train",
+    *(f"data/{path.stem}" for path in sorted((ROOT / "stages").glob("[a-z]*.py"))),
+    "models",
     "metrics",
 ]
 
@@ -66,58 +64,33 @@ def test_what_is_pushed_comes_back_bit_for_bit(first, copy):
     assert {"data/feature/base.parquet", "models/train/adapter_model.safetensors"} <= set(before)
     wipe(copy)
     assert len(contents(copy, OUTPUTS)) < len(before)
-    dvc(f"pull {' '.join(PULLED)}", copy)
+    dvc("pull", copy)
     assert contents(copy, OUTPUTS) == before
 
 
-def test_a_fresh_clone_pulls_by_the_readmes_line_and_executes_nothing(clone):
-    (line,) = (line for line in readme_lines("Artifacts on S3", "dvc pull"))
-    assert line.split()[2:] == PULLED
-    dvc(line.removeprefix("dvc "), clone)
-    assert not (clone / "data/ingest").exists()
-    assert stages_that_ran(dvc("repro --allow-missing", clone)) == []
-    # Who has the ledger rebuilds its raw table, and from then on needs no option.
-    assert stages_that_ran(dvc("repro", clone)) == ["ingest"]
+def test_a_fresh_clone_pulls_by_the_readmes_line_and_executes_nothing(clone, first):
+    (line,) = readme_lines("Artifacts on S3", "dvc pull")
+    assert line.split("  ")[0] == "dvc pull && dvc repro"
+    dvc("pull", clone)
+    assert contents(clone, OUTPUTS) == contents(first, OUTPUTS)
+    assert stages_that_ran(dvc("repro", clone)) == []
     assert "up to date" in dvc("status", clone)
     assert git("status --porcelain", clone) == ""
+    assert stages_that_ran(dvc("exp run -S lora.r=32", clone)) == ["train", "evaluate"]
+
+
+def test_a_fresh_clone_without_the_ledger_executes_nothing(clone):
+    """As where the ledger's files may not leave one machine."""
+    shutil.rmtree(clone / "data/raw")
+    dvc("pull", clone)
+    assert stages_that_ran(dvc("repro --allow-missing", clone)) == []
+    change = "exp run --allow-missing -S lora.r=32"
+    assert stages_that_ran(dvc(change, clone)) == ["train", "evaluate"]
 
 
 def test_a_fresh_clone_in_one_command_executes_nothing(clone):
     output = dvc("repro --pull --allow-missing", clone)
     assert "up to date" in output and stages_that_ran(output) == []
-
-
-def test_a_plain_pull_brings_everything_and_names_only_what_is_never_pushed(clone, first):
-    done = attempt("pull", clone)
-    assert done.returncode == 1
-    assert re.search(r"following targets:\ndata/ingest\nIs your cache", done.stderr)
-    assert contents(clone, OUTPUTS) == contents(first, OUTPUTS)
-
-
-def test_the_ledgers_raw_text_is_not_in_the_store(first, s3):
-    raw = locked_outputs(first)["data/ingest"]
-    listing = json.loads((first / f".dvc/cache/files/md5/{raw[:2]}/{raw[2:]}").read_text())
-    assert listing
-    for digest in [raw, *(entry["md5"] for entry in listing)]:
-        assert digest[2:] not in s3.entries(f"{OBJECTS}/{digest[:2]}")
-
-
-def test_where_raw_text_may_be_pushed_plain_pull_and_repro_execute_nothing(first, s3, tmp_path):
-    """As the README says: delete `push: false`."""
-    sender = shutil.copytree(first, tmp_path / "sender", symlinks=True)
-    pipeline = (sender / "dvc.yaml").read_text()
-    assert pipeline.count("- data/ingest:\n          push: false") == 1
-    pipeline = pipeline.replace("- data/ingest:\n          push: false", "- data/ingest")
-    (sender / "dvc.yaml").write_text(pipeline)
-    dvc(f"remote modify store url s3://{BUCKET}/open", sender)
-    dvc("push", sender)
-    commit(sender, "all is pushed")
-    git(f"clone -q {sender} {tmp_path / 'receiver'}", sender)
-    dvc("pull", tmp_path / "receiver")
-    output = dvc("repro", tmp_path / "receiver")
-    assert "up to date" in output and stages_that_ran(output) == []
-    # The lock file still says that the output is not pushed, if dvc wrote it there.
-    assert git("status --porcelain", tmp_path / "receiver") == ""
 
 
 # Faults ------------------------------------------------------------------------------------------
