@@ -1,6 +1,7 @@
 """How many rows a second training takes, against TRL's SFTTrainer on the same rows.
 
-Run ``python -m tests.bench_train [steps]`` after ``dvc repro tokenize``, on an idle machine, with
+Run ``python -m tests.bench_train [steps]`` (``variants [steps]``: ours with one thread, larger
+batches, or compiled, against ours as it is) after ``dvc repro tokenize``, on an idle machine, with
 ``pip install trl==1.16.0``. It is no test and writes nothing into the repository.
 
 Same base model, rows, LoRA settings, batch size, number format and optimizer; TRL learns the
@@ -73,8 +74,8 @@ def rate(trainer) -> float:
     return clock.rows_per_second
 
 
-def ours(params, steps: int, rows: Dataset) -> float:
-    """Return the rows a second of this repository's training."""
+def ours(params, steps: int, rows: Dataset, **switches) -> float:
+    """Return the rows a second of this repository's training; `switches` are of the Trainer."""
     set_seed(params.training.seed)
     label_map = json.loads((train.INPUT / LABEL_MAP).read_text(encoding="utf-8"))
     token_ids = [entry["token_id"] for entry in label_map["accounts"]]
@@ -87,7 +88,9 @@ def ours(params, steps: int, rows: Dataset) -> float:
     model = train.apply_peft_adapters(model, params.lora, params.model)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
-            **common(params, folder, steps), remove_unused_columns=False, label_names=["labels"]
+            **{**common(params, folder, steps), **switches},
+            remove_unused_columns=False,
+            label_names=["labels"],
         )
         trainer = LabelTrainer(
             label_smoothing=params.training.label_smoothing,
@@ -146,13 +149,32 @@ def field_named(table, fields: list[str], tokenizer) -> list[list[int]]:
     return tokenizer(texts)["input_ids"]
 
 
+def variants(params, steps: int, rows: Dataset) -> None:
+    """Print the speed of training with one thing changed, each beside a run without the change."""
+    threads = torch.get_num_threads()
+    rates = []
+    for n_threads in (threads, 1):
+        torch.set_num_threads(n_threads)
+        rates.append(ours(params, steps, rows))
+    torch.set_num_threads(threads)
+    print(f"{threads} threads {rates[0]:.1f} rows/s, one {rates[1]:.1f}", flush=True)
+    for switch in ({"per_device_train_batch_size": 32}, {"torch_compile": True}):
+        rates = [ours(params, steps, rows), ours(params, steps, rows, **switch)]
+        print(f"as it is {rates[0]:.1f} rows/s, {switch} {rates[1]:.1f}", flush=True)
+    pairs = list(zip(map(tuple, rows["input_ids"]), rows["label"], strict=True))
+    print(f"rows that repeat a prompt and its account: {1 - len(set(pairs)) / len(pairs):.1%}")
+
+
 def main() -> None:
     logging.set_verbosity_error()
-    steps = int(sys.argv[1]) if len(sys.argv) > 1 else 25
+    arguments = sys.argv[1:]
+    steps = int(next(filter(str.isdigit, arguments), 25))
     params = load_params(
         lora=train.LoraParams, model=train.ModelParams, training=train.TrainingParams
     )
     rows = load_from_disk(str(train.INPUT / "train"), keep_in_memory=True)
+    if "variants" in arguments:
+        return variants(params, steps, rows)
     table = read_table("data/split/train.parquet")
     assert table["row_id"].to_pylist() == rows["row_id"]
     tokenizer = AutoTokenizer.from_pretrained(resolve_base_model(params.model))
