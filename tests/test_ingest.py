@@ -3,6 +3,7 @@
 import errno
 import gzip
 import os
+import re
 import resource
 import shutil
 import unicodedata
@@ -565,6 +566,48 @@ def test_a_sheet_without_header_is_refused_until_it_is_left_out(book):
     assert [(s["sheet"], s["rows_read"]) for s in report["sheets"]] == [("Notes", 0), ("Data", 4)]
 
 
+# Personal data
+
+
+def test_names_and_messages_hold_nothing_personal(book):
+    """A masked name is told apart by its number; rejects, header cells and examples are masked."""
+    mail, phone = "kim@corp.com", "010-1234-5678"
+    header = [*HEADER, f"call {phone}"]
+    sheets = {f"of {mail}": [header, *ROWS], "of lee@corp.com": [[mail], header, *ROWS]}
+    write_xlsx(book.raw / f"{mail} a.xlsx", sheets)
+    (book.raw / f"{phone}.csv").write_text(csv_text([header, *[[*row, ""] for row in ROWS]]))
+    (book.raw / f"{mail} b.pdf").write_text("")
+    book.ingest["files"] = ["*.csv", "*.xlsx"]
+    report = book.run("ingest")
+    names = [("[phone].csv (1)", ""), ("[email] a.xlsx (2)", "of [email] (1)"),
+             ("[email] a.xlsx (2)", "of [email] (2)")]  # fmt: skip
+    assert [(sheet["file"], sheet["sheet"]) for sheet in report["sheets"]] == names
+    origin = ["source_file", "source_sheet"]
+    assert book.rows("ingest/transactions", origin) == [name for name in names for _ in ROWS]
+    assert book.rows("ingest/rejects", [*origin, "cells"]) == [(*names[2], ["[email]", *[""] * 6])]
+    assert {str(sheet["columns_not_used"]) for sheet in report["sheets"]} == {"['call [phone]']"}
+    assert report["files_not_read"] == ["[email] b.pdf"]
+
+    book.ingest["files"] = ["*.csv"]
+    book.ingest["columns"]["memo"]["names"] = ["no such"]
+    with pytest.raises(UserError, match=r"the nearest first: .*call \[phone\]"):
+        book.run("ingest")
+    rows = [[*row[:3], f"{phone} x", *row[4:], ""] for row in ROWS]
+    (book.raw / f"{phone}.csv").write_text(csv_text(rows))
+    with pytest.raises(UserError, match=r"likeliest header row is 1: '2020.*\| \[phone\] x \|"):
+        book.run("ingest")
+    book.ingest["columns"]["memo"]["names"] = ["memo"]
+    (book.raw / f"{phone}.csv").write_text(csv_text([header, *rows]))
+    message = r"^\[phone\].csv \(1\): only 0 of 4 cells of .* look like amount .*: '\[phone\] x'"
+    with pytest.raises(UserError, match=message):
+        book.run("ingest")
+    places = dict(zip(book.ingest["columns"], range(1, 7), strict=True))
+    book.ingest["reading"][0].update(positions=places, header_row=1)
+    (book.raw / f"{phone}.csv").write_text(csv_text([[*ROWS[0][:2], mail, *ROWS[0][3:]], *ROWS]))
+    (sheet,) = book.run("ingest")["sheets"]
+    assert sheet["columns"]["memo"] == "3 ('[email]')"
+
+
 # Content
 
 
@@ -1079,14 +1122,27 @@ def outputs(book) -> list[bytes]:
 
 
 def test_blocks_and_processes_make_no_difference(book, monkeypatch):
-    rows = [[*row[:2], f'two\nlines, "{i}"\n', *row[3:]] for i, row in enumerate(many(300))]
+    # Some hold personal data, which is masked with a digest that no block or process changes.
+    rows = [
+        [
+            row[0],
+            f"shop {f'010-1234-{i:04}' if i % 9 == 0 else i}",
+            f'two\nlines, "{i}"\n',
+            *row[3:],
+        ]
+        for i, row in enumerate(many(300))
+    ]
     text = csv_text([HEADER, *rows])
     text += '2020-04-16,a,"5" pipe",1,0101,X\n' * 30 + "\n" + csv_text(rows)
     (book.raw / "a.csv").write_text(text)
     book.run("ingest")
     whole = outputs(book)
     assert len(book.rejects()) == 31
-    assert book.cells() == rows * 2
+    hidden = [[row[0], re.sub(r"010-\S+", "[phone]", row[1]), *row[2:]] for row in rows]
+    assert book.cells() == hidden * 2
+    digests = [digest for (digest,) in book.rows("ingest/transactions", ["masked"])]
+    assert digests[:300] == digests[300:]
+    assert len(set(digests)) == 1 + 34 and digests.count("") == 2 * (300 - 34)
     monkeypatch.setattr(files, "BLOCK_CHARS", 700)
     book.run("ingest")
     assert outputs(book) == whole

@@ -23,6 +23,8 @@ _ERRORS = {
     0x2B: "#GETTING_DATA",
 }
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, IndexError, struct.error)
+# What zipfile raises for an unknown compression, and for an encrypted member: such a workbook goes
+# to its reader as it is, which names the fault.
 _UNKNOWN = (NotImplementedError, RuntimeError)
 # Bytes of a part that are held in memory.
 _LARGE = 1 << 26

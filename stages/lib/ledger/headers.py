@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -59,6 +60,7 @@ def find_layout(
     required: list[str],
     header_row: Literal["auto"] | int,
     positions: dict[str, int],
+    mask: Callable[[str], str],
 ) -> Layout:
     """Return the layout of a sheet from its first rows.
 
@@ -80,6 +82,8 @@ def find_layout(
         The header's row (1-based); 0 for none.
     positions : dict of str to int
         Columns given by place (1-based) instead of by name.
+    mask : callable
+        Takes personal data out of the cells of a row that messages show: it may be no header.
 
     Raises
     ------
@@ -117,10 +121,11 @@ def find_layout(
     lacking = [name for name in required if name not in places]
     if lacking:
         cells = " | ".join(name for name in name_cells(header) if name)
+        cells = mask(cells[:3000])[:300]
         spelt = ", ".join(f"{n} ({' / '.join(names[n][:2])})" for n in lacking)
         raise UserError(
             f"{where}: no header found for {spelt}; the likeliest header row is {best + 1}: "
-            f"{cells[:300]!r}. Add its spelling to ingest.columns.*.names, or give header_row and "
+            f"{cells!r}. Add its spelling to ingest.columns.*.names, or give header_row and "
             "positions (or other sheets) for this file in ingest.reading; header_row: 0 says that "
             "it has none"
         )

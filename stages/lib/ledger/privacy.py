@@ -22,7 +22,8 @@ MaskKind = Literal["email", "card", "resident_number", "bank_account", "phone"]
 # millisecond to compile, once a column and sheet.
 _DIGIT = "0-9０-９¹²³⁰-₉①-⑳𝟎-𝟿٠-٩۰-۹०-९"
 _NUMBER = f"(?:[{_DIGIT}][^{_DIGIT}]*)"
-_CANDIDATE = rf"[@＠﹫]|{_NUMBER}{{6}}(?:[*xX●＊ｘＸ]|{_NUMBER}{{2}})"
+# 座 announces seven digits.
+_CANDIDATE = rf"[@＠﹫座]|{_NUMBER}{{6}}(?:[*xX●＊ｘＸ]|{_NUMBER}{{2}})"
 _MAY_HOLD_PERSONAL = re.compile(r"@|(?:\d\D{0,4}){7}|\d{6}\W{0,3}[*x●]", re.I)
 _DASH = "[-‐‑–—−]"
 
@@ -56,11 +57,11 @@ _HANGUL = re.compile("[가-힣]")
 # What is announced by these is a document, not a person.
 _DOCUMENT = re.compile(
     r"(?:(?:전표|문서|주문|송장|승인|접수|관리|계약|영수증|증빙|청구|고지|등록)\W{0,2}(?:번호|no|#)"
-    r"|(?:법인|사업자)(?:등록)?(?:번호)?"
+    r"|(?:법인|사업자)(?:등록)?(?:번호)?|(?:伝票|請求書?|注文書?|契約|管理|領収書?)(?:番号|no)?"
     r"|(?<![a-z])(?:inv(?:oice)?|order|ord|p\.?o\.?|doc(?:ument)?|ref(?:erence)?|receipt|rcpt|trans"
     r"|transaction|tracking|ticket|batch|conf(?:irmation)?|case|serial|sku|part|item|model|job|file"
     r"|contract|permit|policy|wbs|wo|gl|isbn|barcode|project|projekt|rechnung|rechnungsnr|rg|beleg"
-    r"|auftrag|bestellung|vertrag|facture|fact|commande|contrat|devis|factura|fattura|pedido|ordine)\W{0,3}(?:no|nr|num|number|id)?)\W{0,3}$",
+    r"|auftrag|bestellung|vertrag|facture|fact|commande|contrat|devis|factura|faktura|fv|fattura|pedido|ordine)\W{0,3}(?:no|nr|num|number|id)?)\W{0,3}$",
     re.I,
 )
 
@@ -82,11 +83,12 @@ _BANK_WORDS = (
     r"|(?:sc)?제일|씨티|산업|대구|부산|광주|전북|경남|제주)?(?:은행|뱅크)|국민|신한|우리|하나|농협|기업"
     r"|카카오|카뱅|토스|케뱅|새마을(?:금고)?|수협|우체국|신협|계좌(?:번호)?|예금주"
     r"|account(?: no\.?| number)?|acct\.?(?: no\.?)?|a/c(?: no\.?)?|iban"
-    r"|konto(?:nummer)?|compte|sort code|routing|transit(?: no\.?| number)?"
+    r"|kont[oa](?:nummer)?|kto|compte|rib|sort code|routing|transit(?: no\.?| number)?"
 )
 _BANK_NEAR = re.compile(
-    rf"((?<![^\W_])(?:{_BANK_WORDS})\W{{0,3}}(?:(?:계좌|번호|number|no)\W{{0,3}}){{0,2}})"
-    r"(\d[\d -]{6,22}\d)(?!\d|[.,]\d)",
+    rf"((?:(?<![^\W_])(?:{_BANK_WORDS})|口座(?:番号)?)\W{{0,3}}"
+    r"(?:(?:계좌|번호|number|no|nr)\W{0,3}){0,2})"
+    r"(\d[\d -]{5,32}\d)(?!\d|[.,]\d)",
     re.I,
 )
 _DAY = re.compile(r"(?:19|20)\d\d[- ]?(?:0[1-9]|1[0-2])[- ]?(?:0[1-9]|[12]\d|3[01])")
@@ -99,19 +101,25 @@ _BANK_SHAPES = {
 
 _PHONE = re.compile(
     r"(?<![\d.#-])(?:"
-    # With the country; Korea; North America; a zero and groups; Korean service numbers.
+    # With the country; Korea; North America; a zero and groups, as in Britain, Germany, Australia,
+    # Switzerland, Japan and France; Brazil; Korean service numbers.
     r"\+\d{1,3}[-. ]?(?:\(0\))?\(?\d{1,4}\)?(?:[-. ]?\d{2,4}){2,4}"
     r"|82[-. ]0?1[016-9][-. ]\d{3,4}[-. ]\d{4}"
     r"|0(?:2|1[016-9]|[3-6][1-5]|70|50\d?|80)[-. )]{1,2}\d{3,4}[-. ]\d{4}|01[016-9]\d{7,8}"
     r"|(?:1[-. ])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-.])[2-9]\d{2}[-. ]\d{4}"
-    r"|\(0\d{2,4}\) ?\d{3,4}[ -]\d{4}|0\d{2}[ -]\d{4}[ -]\d{4}|0\d{3}[ -]\d{3}[ -]\d{4}"
-    r"|0\d{4} \d{3} \d{3}|0\d{2,5}/\d{6,8}|07\d{3} \d{6}"
+    r"|\(0\d{1,4}\) ?\d{3,4}[ -]\d{4}|0\d{2}[ -]\d{4}[ -]\d{4}|0\d{3}[ -]\d{3}[ -]\d{4}"
+    r"|0\d{4} \d{3} \d{3}|0\d{2,5}/\d{6,8}|07\d{3} \d{6}|04\d{2} \d{3} \d{3}"
+    r"|0\d{2}[ /.]\d{3}[ .]\d{2}[ .]\d{2}"
+    r"|0[3-9]-(?!(?:19|20)\d\d-(?:19|20))\d{4}-\d{4}"
+    r"|(?<!\d[ /])0[1-9](?P<s>[ .])\d{2}(?:(?P=s)\d{2}){3}(?!(?P=s)\d)"
+    r"|\([1-9]\d\) ?9 ?\d{4}[- ]\d{4}"
     r"|(?:15(?:22|33|44|66|77|88|99)|16(?:00|44|61|66|70|88|99)|18(?:00|11|33|55|66|77|99))-\d{4}"
     r")(?![\d-]|[.]\d)"
 )
 _PHONE_NEAR = re.compile(
-    r"((?:(?<![a-z])(?:tel(?:ephone)?|phone|ph|fax|cell|mobile|h\.?p)|전화|연락처|휴대폰|핸드폰|팩스|☎)"
-    r"(?:번호|[. ]?(?:no|number|nr))?[.:# ]{0,3})"
+    r"((?:(?<![a-z])(?:t[eé]l(?:[eé](?:ph|f)[oó]n[eo]?)?|phone|ph|fax|cell|mobile|h\.?p)"
+    r"|전화|연락처|휴대폰|핸드폰|팩스|電話|携帯|电话|手机|☎)"
+    r"(?:번호|番号|号码|[. ]?(?:no|number|nr))?[.:# ]{0,3})"
     r"(\(?\d[\d ().-]{6,14}\d)(?!\d|[.,-]\d|[년월일])",
     re.I,
 )
@@ -176,7 +184,8 @@ def _resident(match: re.Match) -> bool:
 
 
 def _bank_near(match: re.Match) -> bool:
-    return 8 <= len(_digits(match[2])) <= 16 and not _DAY.match(match[2])
+    least = 7 if "座" in match[1] else 8  # in Japan seven
+    return least <= len(_digits(match[2])) <= 26 and not _DAY.match(match[2])
 
 
 def _bank_shape(match: re.Match) -> bool:
@@ -189,9 +198,11 @@ def _phone(match: re.Match) -> bool:
     digits = _digits(match[0])
     if match[0][0] == "+":
         return 9 <= len(digits) <= 15
-    # 1600-1699 is a range of accounts.
+    # 1600-1699 is a range of accounts, 05 06 07 08 09 are days.
     is_range = len(digits) == 8 and digits[:2] == digits[4:6]
-    return not is_range and (digits.startswith("01") or not _is_document(match))
+    pairs = match["s"] and match[0].split(match["s"])
+    are_days = pairs and sorted(pairs) == pairs and pairs[-1] <= "31"
+    return not (is_range or are_days) and (digits.startswith("01") or not _is_document(match))
 
 
 def _phone_near(match: re.Match) -> bool:
@@ -216,10 +227,11 @@ _ANNOUNCED = (_BANK_NEAR, _PHONE_NEAR)
 
 
 def mask_personal(text: str, kinds: Iterable[MaskKind]) -> tuple[str, Counter]:
-    """Return `text` with personal data of `kinds` replaced by "[kind]", and how many of each."""
-    found = Counter()
+    """Return `text` with personal data of `kinds` replaced by "[kind]", and how many of each: in
+    the form of `clean_text`, or unchanged if there is none."""
+    found, raw, text = Counter(), text, clean_text(text, "keep")
     if not _MAY_HOLD_PERSONAL.search(text):
-        return text, found
+        return raw, found
     for kind, pattern, proves in _RULES:
         if kind in kinds:
 
@@ -230,7 +242,7 @@ def mask_personal(text: str, kinds: Iterable[MaskKind]) -> tuple[str, Counter]:
                 return (match[1] if pattern in _ANNOUNCED else "") + f"[{kind}]"
 
             text = pattern.sub(masked, text)
-    return text, found
+    return (text if found else raw), found
 
 
 def mask_cells(
@@ -249,7 +261,7 @@ def mask_cells(
     Returns
     -------
     masked : pa.Array of string
-        Cells that hold personal data in the form of `clean_text`, masked; the others unchanged.
+        As `mask_personal` leaves them.
     changed : pa.Array of bool
     counts : dict
         How many cells held data of each kind.
@@ -263,8 +275,8 @@ def mask_cells(
     rows = dict(zip(times.field(0).to_pylist(), times.field(1).to_pylist(), strict=True))
     texts, counts = [], Counter()
     for place, text in enumerate(encoded.dictionary.to_pylist()):
-        masked, found = mask_personal(clean_text(text, "keep"), kinds)
-        texts.append(masked if found else text)
+        masked, found = mask_personal(text, kinds)
+        texts.append(masked)
         counts.update({kind: rows[place] for kind in found})
     texts = pa.array(texts, pa.string()).take(encoded.indices)
     masked = pc.replace_with_mask(cells, candidates, texts)
