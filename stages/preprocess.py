@@ -143,6 +143,31 @@ def find_codes(column: pa.Array, labels: Labels) -> pa.Array:
 class Scan(NamedTuple):
     digests: np.ndarray
     names: Counter
+    day_counts: Counter
+
+
+def weigh_day_counts(raw: pa.Table, name: str, order: str) -> Counter:
+    """Return for each file with dates of five or six digits in the column `name` how many of them
+    only Excel's count of days explains, less those that only ``ddmmyy`` (or as `order` has it)
+    does, with the leading zero that spreadsheets drop. Both may explain a cell."""
+    cells = pc.utf8_trim_whitespace(raw[name])
+    dated = pa.table({"file": raw["source_file"].cast(pa.string()), "cell": cells})
+    dated = dated.filter(pc.match_substring_regex(cells, r"^\d{5,6}$"))
+    weights = Counter()
+    counts = dated.group_by(["file", "cell"]).aggregate([([], "count_all")]).to_pylist()
+    for row in counts:
+        days = len(row["cell"]) == 5 and parse_date(row["cell"], order) is not None
+        digits = parse_date(row["cell"].zfill(6), order) is not None
+        weights[row["file"], name] += row["count_all"] * (days - digits)
+    return weights
+
+
+def doubtful_days(raw: pa.Table, name: str, doubtful: set[tuple[str, str]]) -> pa.Array:
+    """Return which cells of the column `name` may be days or a date without its zero."""
+    files = pa.array([file for file, column in doubtful if column == name], pa.string())
+    five = pc.match_substring_regex(pc.utf8_trim_whitespace(raw[name]), r"^\d{5}$")
+    in_files = pc.is_in(raw["source_file"].cast(pa.string()), files)
+    return pc.and_(five, in_files).combine_chunks()
 
 
 def scan_group(group: int, params: PreprocessParams) -> Scan:
@@ -157,8 +182,11 @@ def scan_group(group: int, params: PreprocessParams) -> Scan:
         for row in counts.to_pylist():
             if re.fullmatch(params.labels.pattern, row["code"]) and not is_error(row["code"]):
                 names[row["name"], row["code"]] += row["count_all"]
+    day_counts = Counter()
+    for name in (name for name, role in roles.items() if role == "date"):
+        day_counts.update(weigh_day_counts(raw, name, params.date_order))
     # "masked" tells rows apart that differ only in what ingest masked.
-    return Scan(row_digests(raw, [*roles, "masked"]), names)
+    return Scan(row_digests(raw, [*roles, "masked"]), names, day_counts)
 
 
 def column_roles(schema: pa.Schema) -> dict[str, str]:
@@ -183,6 +211,8 @@ class Task(NamedTuple):
     params: PreprocessParams
     repeated: np.ndarray
     code_of_name: dict[str, str]
+    # (file, column) whose five digits need not be Excel's count of days.
+    doubtful: set[tuple[str, str]]
 
 
 class Part(NamedTuple):
@@ -244,6 +274,11 @@ def clean_group(task: Task) -> Part:
                 parse = partial(parse_date, order=params.date_order)
                 columns[name] = map_values(cells, parse, pa.date32())
                 rule = params.unreadable_date
+                if task.doubtful:
+                    doubtful = doubtful_days(raw, name, task.doubtful)
+                    columns[name] = pc.if_else(doubtful, None, columns[name])
+                    if rule == "reject":
+                        refuse(doubtful, "five digits: days, or a date without its zero?", name)
             filled = pc.not_equal(pc.utf8_trim_whitespace(cells), "")
             unread = pc.and_(filled, pc.is_null(columns[name]))
             if rule == "reject":
@@ -357,10 +392,11 @@ def main() -> None:
         rows_in, groups, schema = file.metadata.num_rows, file.num_row_groups, file.schema_arrow
     workers = min(cores(), groups)
     bar = tqdm(total=2 * groups, desc="preprocess", mininterval=1)
-    digests, names = [], Counter()
+    digests, names, day_counts = [], Counter(), Counter()
     for _, scan in map_ordered(partial(scan_group, params=params), range(groups), workers):
         digests.append(scan.digests)
         names.update(scan.names)
+        day_counts.update(scan.day_counts)
         bar.update()
     repeated = np.zeros(rows_in, bool)
     if params.duplicates == "reject":
@@ -368,10 +404,11 @@ def main() -> None:
     del digests
     tasks, start = [], 0
     codes = unique_codes(names)
+    doubtful = {place for place, weight in day_counts.items() if weight <= 0}
     with open_table(IN) as file:
         for group in range(groups):
             stop = start + file.metadata.row_group(group).num_rows
-            tasks.append(Task(group, params, repeated[start:stop], codes))
+            tasks.append(Task(group, params, repeated[start:stop], codes, doubtful))
             start = stop
 
     reasons, emptied, accounts, rows_out = Counter(), Counter(), Counter(), 0

@@ -77,6 +77,28 @@ def test_types_and_origin(book):
     ]
 
 
+def test_five_digits_are_days_only_where_no_lost_zero_explains_them(book):
+    """In 40124 a spreadsheet counts days (2009-11-07), or dropped the zero of April 1, 2024."""
+    reason, book.preprocess["date_order"] = "five digits: days, or a date without its zero?", "mdy"
+    run(book, row(date=" 40124"), row(date="43937"), row(date="2020-04-16"))
+    assert list(map(str, clean(book, "date"))) == ["2009-11-07", "2020-04-16", "2020-04-16"]
+    run(book, row(date=" 40124"), row(date="120124"), row(date="99999"), row(date="2020-04-16"))
+    assert list(map(str, clean(book, "date"))) == ["2024-12-01", "2020-04-16"]
+    assert rejects(book) == [(2, reason, "date"), (4, reason, "date")]
+    run(book, row(date="40124"), row(date="2020-04-16"))
+    assert rejects(book) == [(2, reason, "date")]
+    # Each file speaks for itself.
+    (book.raw / "b.csv").write_text(
+        csv_text([HEADER, row(date="40124", memo="b"), row(date="43937")])
+    )
+    book.run("ingest", "preprocess")
+    assert book.rows("preprocess/rejects", ["source_file", "reason"]) == [("a.csv", reason)]
+    book.preprocess["unreadable_date"] = "empty"
+    report = book.run("preprocess")
+    assert list(map(str, clean(book, "date"))) == ["None", "2020-04-16", "2009-11-07", "2020-04-16"]
+    assert report["cells_emptied"]["date"] == 1
+
+
 def test_hundreds_of_digits_are_no_amount(book):
     run(book, row(), row(amount="9" * 400), row(amount="1,000" + ",000" * 200), row(memo="x"))
     assert [reason for _, reason, _ in rejects(book)] == ["unreadable amount"] * 2

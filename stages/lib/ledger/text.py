@@ -62,7 +62,7 @@ _GROUPED = {
         r"(?:[1-9]\d{0,2}(?P<s>[.' ])(?:(?:\d{3}(?P=s))*|(?:\d\d(?P=s))*)\d{3}|\d+)?(?:,\d*)?"
     ),
 }
-_NO_CENTS = {"point": re.compile(r"(?<=\d)\.-+$"), "comma": re.compile(r"(?<=\d),-+$")}
+_NO_CENTS = {"point": re.compile(r"(?<=\d)(?:\.-+|/[-=])$"), "comma": re.compile(r"(?<=\d),-+$")}
 
 
 def parse_amount(text: str, decimal: str, currency: re.Pattern, credit: re.Pattern) -> float | None:
@@ -70,9 +70,9 @@ def parse_amount(text: str, decimal: str, currency: re.Pattern, credit: re.Patte
 
     Reads thousands separators (in groups of three, or two as in India), a sign before or behind,
     parentheses and the triangles of Korean and Japanese books as minus, currency signs and words,
-    a dash in place of cents ("5.-"), and a lone dash as the zero that it is in books. What may be
-    read in two ways is no number: "12,50" and "0,125" where the point rules, "1,234 567", a minus
-    beside a word for credit, a raised digit.
+    a dash in place of cents ("5.-", "5/-"), and a lone dash as the zero that it is in books. What
+    may be read in two ways is no number: "12,50" and "0,125" where the point rules, "1,234 567", a
+    minus beside a word for credit, a raised digit.
     """
     text = text.translate(_SIGNS)
     if _FOOTNOTE.search(text):
@@ -149,6 +149,9 @@ _WEEKDAY = re.compile(
     r"| ?\([월화수목금토일](?:요일)?\)$| ?[월화수목금토일]요일$",
     re.I,
 )
+# Years of Japan and Taiwan, counted from the year before an era's first, which is 元 or 1.
+_ERAS = {"昭和": 1925, "平成": 1988, "令和": 2018, "S": 1925, "H": 1988, "R": 2018, "民國": 1911}
+_ERA = re.compile(rf"^({'|'.join(_ERAS)})(?:\.|(?<=[和成國]) )?(\d{{1,3}}|元)(?=\D)")
 _NUMBERS = re.compile(r"(\d{1,4})[-/. ]+(\d{1,2})[-/. ]+(\d{1,4})\.?")
 _NAMED = (
     re.compile(
@@ -184,15 +187,17 @@ def parse_date(text: str, order: Literal["ymd", "dmy", "mdy"]) -> date | None:
     """Return the day that a date cell shows, None if it shows none.
 
     A year of four digits in front is always year, month, day (also ``20200416`` and
-    ``2020년 4월 16일``); otherwise `order` decides. Five digits alone are Excel's count of days
-    since 1899-12-30. The time of day and the day of the week are left out. The month may be named
-    in English, French, German, Spanish, Italian, Portuguese or Dutch, by three letters or more.
+    ``2020년 4월 16일``), and so is the year of an era (``令和2年4月16日``, ``R2.4.16``); otherwise
+    `order` decides. Five digits alone are Excel's count of days since 1899-12-30. The time of day
+    and the day of the week are left out. The month may be named in English, French, German,
+    Spanish, Italian, Portuguese or Dutch, by three letters or more.
     """
     text = clean_text(text.translate(_SIGNS), "keep").removeprefix("'")
     for aside in (_WEEKDAY, _TIME, _WEEKDAY):
         text = aside.sub("", text).strip()
     if match := _COMPACT_TIME.fullmatch(text):
         text = match[1]
+    text = _ERA.sub(lambda era: str(_ERAS[era[1]] + int(era[2].replace("元", "1"))), text)
     text = re.sub(r"\s*[년年월月]\s*", "-", text).removesuffix("일").removesuffix("日").strip()
     if re.fullmatch(r"\d{5}(?:\.\d+)?", text):
         return (
