@@ -143,23 +143,31 @@ def find_codes(column: pa.Array, labels: Labels) -> pa.Array:
 class Scan(NamedTuple):
     digests: np.ndarray
     names: Counter
-    day_counts: Counter
+    dates: dict[tuple[str, str], set[str]]
 
 
-def weigh_day_counts(raw: pa.Table, name: str, order: str) -> Counter:
-    """Return for each file with dates of five or six digits in the column `name` how many of them
-    only Excel's count of days explains, less those that only ``ddmmyy`` (or as `order` has it)
-    does, with the leading zero that spreadsheets drop. Both may explain a cell."""
+def dates_of_digits(raw: pa.Table, name: str) -> dict[tuple[str, str], set[str]]:
+    """Return the cells of five or six digits that each file has in the column `name`."""
     cells = pc.utf8_trim_whitespace(raw[name])
     dated = pa.table({"file": raw["source_file"].cast(pa.string()), "cell": cells})
     dated = dated.filter(pc.match_substring_regex(cells, r"^\d{5,6}$"))
-    weights = Counter()
-    counts = dated.group_by(["file", "cell"]).aggregate([([], "count_all")]).to_pylist()
-    for row in counts:
-        days = len(row["cell"]) == 5 and parse_date(row["cell"], order) is not None
-        digits = parse_date(row["cell"].zfill(6), order) is not None
-        weights[row["file"], name] += row["count_all"] * (days - digits)
-    return weights
+    found = defaultdict(set)
+    for row in dated.group_by(["file", "cell"]).aggregate([]).to_pylist():
+        found[row["file"], name].add(row["cell"])
+    return found
+
+
+def may_lack_zeros(cells: set[str], order: str) -> bool:
+    """Return whether five digits among `cells` may be dates of six (``ddmmyy``, or as `order` has
+    it) whose leading zero a spreadsheet dropped, and not Excel's count of days: the right reading
+    reads more cells than the other, or as many within a shorter time."""
+
+    def merit(days: list) -> tuple[int, int]:
+        days = [day for day in days if day]
+        return len(days), -(max(days) - min(days)).days if days else 0
+
+    counted = [parse_date(cell, order) for cell in cells if len(cell) == 5]
+    return merit(counted) <= merit([parse_date(cell.zfill(6), order) for cell in cells])
 
 
 def doubtful_days(raw: pa.Table, name: str, doubtful: set[tuple[str, str]]) -> pa.Array:
@@ -182,11 +190,11 @@ def scan_group(group: int, params: PreprocessParams) -> Scan:
         for row in counts.to_pylist():
             if re.fullmatch(params.labels.pattern, row["code"]) and not is_error(row["code"]):
                 names[row["name"], row["code"]] += row["count_all"]
-    day_counts = Counter()
+    dates = {}
     for name in (name for name, role in roles.items() if role == "date"):
-        day_counts.update(weigh_day_counts(raw, name, params.date_order))
+        dates |= dates_of_digits(raw, name)
     # "masked" tells rows apart that differ only in what ingest masked.
-    return Scan(row_digests(raw, [*roles, "masked"]), names, day_counts)
+    return Scan(row_digests(raw, [*roles, "masked"]), names, dates)
 
 
 def column_roles(schema: pa.Schema) -> dict[str, str]:
@@ -371,18 +379,31 @@ def unique_codes(names: Counter) -> dict[str, str]:
     return {name: next(iter(c)) for name, c in codes.items() if len(c) == 1 and name}
 
 
-def check_rejects(reasons: Counter, rows_in: int, limit: float) -> None:
+def count_rejects(rejects: pa.Table) -> dict[tuple[str, str], tuple[int, str]]:
+    """Return for each (reason, column) the number of rows, and the place of the first."""
+    rows = rejects.select(["reason", "column"])
+    rows = rows.append_column("at", pa.array(np.arange(len(rows))))
+    found = rows.group_by(["reason", "column"]).aggregate([("at", "count"), ("at", "min")])
+    counts = {}
+    for row in sorted(found.to_pylist(), key=lambda row: row["at_min"]):
+        first = rejects.slice(row["at_min"], 1).to_pylist()[0]
+        place = f"{first['source_file']} row {first['source_row']}"
+        counts[row["reason"], row["column"]] = row["at_count"], place
+    return counts
+
+
+def check_rejects(reasons: Counter, examples: dict, rows_in: int, limit: float) -> None:
     """Raise UserError if too many rows were refused (duplicates aside), or all of them."""
     refused = reasons.total() - reasons["duplicate", ""]
     if reasons.total() < rows_in and refused <= limit * rows_in:
         return
     top = "; ".join(
-        f"{reason} in {column or 'all columns'}: {count:,} rows"
+        f"{reason} in {column or 'all columns'}: {count:,} rows, such as {examples[reason, column]}"
         for (reason, column), count in reasons.most_common(3)
     )
     raise UserError(
         f"preprocess: {refused:,} of {rows_in:,} rows were refused (preprocess.max_reject_fraction "
-        f"is {limit:.1%}); {top}. Their places are in data/ingest; see the parameters of preprocess"
+        f"is {limit:.1%}); {top}; see the parameters of preprocess"
     )
 
 
@@ -392,11 +413,12 @@ def main() -> None:
         rows_in, groups, schema = file.metadata.num_rows, file.num_row_groups, file.schema_arrow
     workers = min(cores(), groups)
     bar = tqdm(total=2 * groups, desc="preprocess", mininterval=1)
-    digests, names, day_counts = [], Counter(), Counter()
+    digests, names, dates = [], Counter(), defaultdict(set)
     for _, scan in map_ordered(partial(scan_group, params=params), range(groups), workers):
         digests.append(scan.digests)
         names.update(scan.names)
-        day_counts.update(scan.day_counts)
+        for place, cells in scan.dates.items():
+            dates[place] |= cells
         bar.update()
     repeated = np.zeros(rows_in, bool)
     if params.duplicates == "reject":
@@ -404,14 +426,14 @@ def main() -> None:
     del digests
     tasks, start = [], 0
     codes = unique_codes(names)
-    doubtful = {place for place, weight in day_counts.items() if weight <= 0}
+    doubtful = {place for place, cells in dates.items() if may_lack_zeros(cells, params.date_order)}
     with open_table(IN) as file:
         for group in range(groups):
             stop = start + file.metadata.row_group(group).num_rows
             tasks.append(Task(group, params, repeated[start:stop], codes, doubtful))
             start = stop
 
-    reasons, emptied, accounts, rows_out = Counter(), Counter(), Counter(), 0
+    reasons, emptied, accounts, rows_out, examples = Counter(), Counter(), Counter(), 0, {}
     out, kinds = output_schema(schema), [schema.field(name) for name in ORIGIN]
     schemas = {
         OUT / "transactions.parquet": out,
@@ -423,15 +445,16 @@ def main() -> None:
             transactions.write(part.taken)
             rejects.write(part.rejects)
             rows_out += len(part.taken)
-            columns = (part.rejects["reason"].to_pylist(), part.rejects["column"].to_pylist())
-            reasons.update(zip(*columns, strict=True))
+            for reason, (count, example) in count_rejects(part.rejects).items():
+                reasons[reason] += count
+                examples.setdefault(reason, example)
             emptied.update(part.emptied)
             accounts.update(part.accounts)
             bar.update()
         bar.close()
         if rows_in != rows_out + reasons.total():
             raise RuntimeError(f"rows were lost: {rows_in} in, {rows_out} out")
-        check_rejects(reasons, rows_in, params.max_reject_fraction)
+        check_rejects(reasons, examples, rows_in, params.max_reject_fraction)
         chart.write(chart_of_accounts(accounts))
     write_json(
         {

@@ -1,6 +1,7 @@
 """Raw rows in, clean rows and counted refusals out."""
 
 import re
+from datetime import date, timedelta
 from pathlib import Path
 
 import ledger_files as ledger
@@ -87,6 +88,13 @@ def test_five_digits_are_days_only_where_no_lost_zero_explains_them(book):
     assert rejects(book) == [(2, reason, "date"), (4, reason, "date")]
     run(book, row(date="40124"), row(date="2020-04-16"))
     assert rejects(book) == [(2, reason, "date")]
+    # Both readings read all: as days they are those of 2014, as dates Aprils of a century.
+    run(book, *(row(date=str(day)) for day in range(41640, 42005)))
+    assert clean(book, "date") == [date(2014, 1, 1) + timedelta(days=i) for i in range(365)]
+    book.preprocess["max_reject_fraction"] = 1.0
+    run(book, row(), *(row(date=f"2{day:02}24") for day in range(1, 30)))  # of February 2024
+    assert rejects(book) == [(3 + i, reason, "date") for i in range(29)]
+    run(book, row(date="40124"), row(date="2020-04-16"))
     # Each file speaks for itself.
     (book.raw / "b.csv").write_text(
         csv_text([HEADER, row(date="40124", memo="b"), row(date="43937")])
@@ -206,7 +214,8 @@ def test_a_wrong_date_order_fails_the_stage(book):
     book.preprocess["date_order"] = "mdy"
     days = [row(date=f"{day}/04/2020", memo=str(day)) for day in range(1, 31)]
     with pytest.raises(
-        UserError, match=r"18 of 30 rows were refused .*; unreadable date in date: 18"
+        UserError,
+        match=r"18 of 30 rows were refused .*; unreadable date in date: 18 rows, such as a.csv row",
     ):
         run(book, *days)
     assert list((book.folder / "data/preprocess").iterdir()) == []
