@@ -616,7 +616,8 @@ def check_sheets(sheets: list[Sheet], params: IngestParams) -> None:
                     f"{_heading(sheet, name, params)} look like {name} "
                     f"({params.patterns.get(name) or params.columns[name].role}): {wrong!r}. If "
                     "the header stands over other columns, give the positions of this file in "
-                    f"ingest.reading; else correct ingest.patterns or min_content_match{lost}"
+                    "ingest.reading; else correct ingest.patterns or min_content_match, or take "
+                    f"the column out{lost}"
                 )
     check_found(sheets, params)
     spread = {name: Counter() for name in params.columns}

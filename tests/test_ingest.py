@@ -83,6 +83,7 @@ FRENCH = [HEADER, ["2020-04-16", "Hôtel Müller", "Café crème – 2 €", "95
 JAPANESE = [HEADER, ["2020-04-16", "東京電力", "タクシー代 会議", "1200", "0101", "旅費交通費"],
             ["2020-04-17", "コクヨ", "コピー用紙の購入", "3000", "2010", "消耗品費"]]  # fmt: skip
 IN_KANJI = [["日付", "取引先", "摘要", "金額", "科目", "名称"], *JAPANESE[1:]]
+BOOKED = [HEADER, ["令和2年4月16日", "会議費", "打合せ　珈琲", "1", "0101", "摘要"]]
 CHINESE = [HEADER, ["2020-04-16", "北京电力公司", "办公用品采购", "1", "0101", "差旅费"]]
 # The same two bytes are a Hangul syllable in CP949.
 DOUBLE = [HEADER, ["2020-04-16", "BÄÖLE", "FORMAÇÃO E MANUTENÇÃO", "1", "0101", "X"]]
@@ -129,6 +130,7 @@ PORTUGUESE = of_words("Refeições", "Manutenção", "Combustível", "Água", "T
         (FRENCH, "cp1252", "cp1252"),
         (JAPANESE, "cp932", "cp932"),
         (IN_KANJI, "euc_jp", "euc_jp"),
+        (BOOKED, "euc_jp", "euc_jp"),
         (CAPITALS, "cp1252", "cp1252"),
         (DOUBLE, "cp1252", "cp1252"),
         (RARE, "cp949", "cp949"),
