@@ -268,12 +268,13 @@ def mask_columns(
     columns: dict[str, pa.Array], params: IngestParams, key: bytes
 ) -> tuple[dict[str, pa.Array], pa.Array, Counter]:
     """Return the columns with personal data masked, the column MASKED, and how many cells held
-    data of each (column, kind). What looks like an amount or an account is none."""
-    spared = {params.label: params.patterns.get(params.label, ".*")}
+    data of each (column, kind). What fits the pattern of its column is none, nor is an account or
+    what looks like an amount."""
+    spared = {params.label: ".*", **params.patterns}
     hidden, counts = {}, Counter()
     changed = np.zeros(len(columns[params.label]), bool)
     for name, cells in columns.items():
-        spare = _AMOUNT if params.columns[name].role == "amount" else spared.get(name)
+        spare = spared.get(name, _AMOUNT if params.columns[name].role == "amount" else None)
         hidden[name], here, found = mask_cells(cells, params.mask, spare)
         changed |= here.to_numpy(zero_copy_only=False)
         counts.update({(name, kind): n for kind, n in found.items()})

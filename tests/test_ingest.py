@@ -610,6 +610,17 @@ def test_names_and_messages_hold_nothing_personal(book):
     assert sheet["columns"]["memo"] == "3 ('[email]')"
 
 
+def test_what_fits_the_pattern_of_its_column_is_not_personal(book):
+    rows = [["2020-04-16", "050-2010-4010", "050-2010-4010", "1", "0101", "X"],
+            ["2020-04-17", "call 010-1234-5678", "", "4111111111111111", "0101", "X"]]  # fmt: skip
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
+    book.ingest["patterns"]["vendor"] = "[0-9]{3}-[0-9]{4}-[0-9]{4}"
+    report = book.run("ingest")
+    assert book.cells() == [[*rows[0][:2], "[phone]", *rows[0][3:]],
+                            [rows[1][0], "call [phone]", *rows[1][2:]]]  # fmt: skip
+    assert report["cells_masked"] == {"phone in memo": 1, "phone in vendor": 1}
+
+
 # Content
 
 
