@@ -203,8 +203,8 @@ def count_leaks(base: pa.Table, fields: list[str], secrets: Secrets) -> Leaks:
     leaks = Leaks(Counter(), Counter(), Counter())
     lengths = sorted(set(map(len, secrets.numbers)))
     for field in fields:
-        pairs = base.group_by([field, "acct_code"]).aggregate([([], "count_all")])
-        pairs = pairs.sort_by(field)
+        pairs = pa.table([base[field], base["acct_code"]], ["value", "code"])
+        pairs = pairs.group_by(["value", "code"]).aggregate([([], "count_all")]).sort_by("value")
         columns = (pairs[name].to_pylist() for name in pairs.column_names)
         before, held = None, set()
         for value, code, rows in zip(*columns, strict=True):

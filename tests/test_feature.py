@@ -69,6 +69,14 @@ def test_a_ledger_without_vendor_amount_and_date(book):
     assert table["date"].null_count == table["amount"].null_count == 40
 
 
+def test_a_field_may_be_called_what_a_count_is(book):
+    book.ingest["columns"]["count_all"] = book.ingest["columns"].pop("memo")
+    book.feature["fields"] = ["count_all", "vendor"]
+    book.feature["max_leak_rate"] = 1.0
+    report = run(book, rows(memo="for name of {a}"))
+    assert report["fields"]["count_all"]["leak_rate"] == 1.0
+
+
 def test_debits_and_credits(book):
     book.ingest["columns"]["memo"]["role"] = "amount"
     book.feature.update(fields=["vendor", "amount_bucket"], credit_column="memo")

@@ -104,6 +104,7 @@ HUNGARIAN = of_words("Vevő", "Fűtésszámla", "Őrzés", "Irodaszer", "Üzeman
 CZECH = of_words("Škoda", "Údržba", "Kancelářské potřeby", "Pojištění", "Jízdné", "Tržby")
 TURKISH = of_words("Ulaşım gideri", "Yakıt", "Kırtasiye", "Doğalgaz", "Çiçek", "Öğle yemeği")
 SWISS = of_words("Büro", "Gebühr", "Électricité", "Crème", "Café à emporter", "Forêt", "Città")
+GREEK = of_words("Έξοδα γραφείου", "Λογαριασμός", "Ενοίκιο", "Καύσιμα αυτοκινήτου")
 PORTUGUESE = of_words("Refeições", "Manutenção", "Combustível", "Água", "Táxi", "Portagens")
 
 
@@ -131,6 +132,7 @@ PORTUGUESE = of_words("Refeições", "Manutenção", "Combustível", "Água", "T
         (JAPANESE, "cp932", "cp932"),
         (IN_KANJI, "euc_jp", "euc_jp"),
         (BOOKED, "euc_jp", "euc_jp"),
+        (GREEK, "cp1253", "cp1253"),
         (CAPITALS, "cp1252", "cp1252"),
         (DOUBLE, "cp1252", "cp1252"),
         (RARE, "cp949", "cp949"),

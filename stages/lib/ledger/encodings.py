@@ -66,7 +66,7 @@ _CANDIDATES = [
     ("cp857", _TURKISH, 0.9),
     ("cp1251", _RUSSIAN, 0.65),
     ("koi8_r", _RUSSIAN, 0.65),
-    ("cp1253", _GREEK, 0.75),
+    ("cp1253", _GREEK, 0.65),
     ("cp949", _KOREAN, 0.5),
     ("cp932", _JAPANESE, 0.5),
     ("euc_jp", _JAPANESE, 0.5),
