@@ -13,6 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
+from functools import partial
 from itertools import chain, compress, islice, product
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -215,6 +216,10 @@ class Part(NamedTuple):
 # Rows
 
 
+def _masked(text: str, params: IngestParams) -> str:
+    return mask_personal(text, params.mask)[0]
+
+
 def check_content(
     columns: dict[str, pa.Array], params: IngestParams
 ) -> dict[str, tuple[int, int, str]]:
@@ -234,7 +239,7 @@ def check_content(
             cells = cells.filter(pc.not_equal(cells, ""))
             right = pc.match_substring_regex(cells, pattern)
             wrong = cells.filter(pc.invert(right)).slice(0, 1).to_pylist()
-            example = mask_personal(wrong[0], params.mask)[0] if wrong else ""
+            example = _masked(wrong[0], params) if wrong else ""
             found[name] = (len(cells), pc.sum(right).as_py() or 0, example)
     return found
 
@@ -287,7 +292,7 @@ def mask_columns(
 def mask_name(name: str, place: int, params: IngestParams) -> str:
     """Return the name of a file or sheet without personal data; then `place`, its number in the
     order of reading, tells it from others."""
-    masked = mask_personal(name, params.mask)[0]
+    masked = _masked(name, params)
     return name if masked == name else f"{masked} ({place})"
 
 
@@ -380,7 +385,7 @@ def _layout(where: str, rows: list, reading: Reading, params: IngestParams) -> L
         params.required,
         reading.header_row,
         reading.positions,
-        lambda text: mask_personal(text, params.mask)[0],
+        partial(_masked, params=params),
     )
 
 
@@ -657,7 +662,7 @@ def check_found(sheets: list[Sheet], params: IngestParams) -> None:
                 if cell and place not in layout.places.values()
             }
             nearest = " | ".join(sorted(cells, key=cells.get, reverse=True)) or "none"
-            nearest = mask_personal(nearest, params.mask)[0]
+            nearest = _masked(nearest, params)
             raise UserError(
                 f"ingest.columns.{name}: no file has it, neither a header cell "
                 f"{' / '.join(column.names)!r} nor a position in ingest.reading; header cells that "
@@ -679,7 +684,7 @@ def _heading(sheet: Sheet, name: str, params: IngestParams) -> str:
     place = sheet.layout.places[name]
     header = sheet.layout.header[place].strip() if place < len(sheet.layout.header) else ""
     # A row that serves as the header may be none.
-    header = mask_personal(header, params.mask)[0]
+    header = _masked(header, params)
     return f"{place + 1} ({header!r})" if header else str(place + 1)
 
 
@@ -711,7 +716,7 @@ def make_report(sheets: list[Sheet], rows_out: int, left: list[str], params: Ing
         "rows_rejected": reasons.total(),
         "reasons": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
         "cells_masked": {f"{kind} in {name}": n for (name, kind), n in sorted(masked.items())},
-        "files_not_read": [mask_personal(name, params.mask)[0] for name in left],
+        "files_not_read": [_masked(name, params) for name in left],
         "sheets": [
             {
                 "file": sheet.file,
@@ -723,7 +728,7 @@ def make_report(sheets: list[Sheet], rows_out: int, left: list[str], params: Ing
                 "reasons": dict(sorted(sheet.reasons.items())),
                 "columns": {name: _heading(sheet, name, params) for name in sheet.layout.places},
                 "columns_not_used": [
-                    mask_personal(" ".join(cell.split()), params.mask)[0]
+                    _masked(" ".join(cell.split()), params)
                     for place, cell in enumerate(sheet.layout.header)
                     if cell.strip() and place not in sheet.layout.places.values()
                 ],

@@ -1,5 +1,6 @@
 """Ledgers that are not the sample, from the file to the split, by parameters alone."""
 
+from datetime import date
 from pathlib import Path
 
 import ledger_files as ledger
@@ -56,6 +57,34 @@ def test_political_funds_of_the_korean_assembly(book):
     negative = [row for row in base if row["amount"] < 0]
     assert {row["amount_bucket"] for row in negative} == {"<0"}
     assert negative[0]["description"] == "환불(1.11매출취소건)"
+
+
+def test_a_japanese_journal_without_header(book):
+    """Shift JIS, dates of the Reiwa era, telephone numbers between full-width spaces."""
+    accounts = ["旅費交通費", "消耗品費", "会議費"]
+    lines = [
+        f"2000,{i},,R06/{i % 12 + 1:02}/{i % 28 + 1:02},{accounts[i % 3]},,課対仕入10%,"
+        f'"{i},000",現金,文具 第{i}回　03-1234-{i:04}　㈱コクヨ'
+        for i in range(1, 61)
+    ]
+    (book.raw / "仕訳日記帳.txt").write_bytes("\r\n".join(lines).encode("cp932"))
+    columns = ("date", 4), ("account", 5), ("amount", 8), ("memo", 10)
+    book.ingest["columns"] = {name: book.ingest["columns"][name] for name, _ in columns}
+    book.ingest["reading"][0].update(header_row=0, positions=dict(columns))
+    book.ingest["patterns"] = {}
+    book.preprocess["labels"].update(pattern=".+費", masked="")
+    book.feature.update(fields=["memo", "amount_bucket"], group_column=None)
+    report = book.run("ingest")
+    assert report["sheets"][0]["encoding"] == "cp932"
+    assert report["cells_masked"] == {"phone in memo": 60}
+    report = book.run("preprocess", "feature", "split")
+    assert sum(side["rows"] for side in report["sides"].values()) == 60
+    rows = book.rows("preprocess/transactions", ["date", "memo", "amount", "account"])
+    assert rows == [
+        (date(2024, i % 12 + 1, i % 28 + 1), f"文具 第{i}回 [phone] (株)コクヨ", i * 1000.0,
+         accounts[i % 3])
+        for i in range(1, 61)
+    ]  # fmt: skip
 
 
 def test_a_german_ledger_with_commas_and_two_columns_for_text(book):

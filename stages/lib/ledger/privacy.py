@@ -109,7 +109,7 @@ _PHONE = re.compile(
     r"|(?:1[-. ])?(?:\([2-9]\d{2}\) ?|[2-9]\d{2}[-.])[2-9]\d{2}[-. ]\d{4}"
     r"|\(0\d{1,4}\) ?\d{3,4}[ -]\d{4}|0\d{2}[ -]\d{4}[ -]\d{4}|0\d{3}[ -]\d{3}[ -]\d{4}"
     r"|0\d{4} \d{3} \d{3}|0\d{2,5}/\d{6,8}|07\d{3} \d{6}|04\d{2} \d{3} \d{3}"
-    r"|0\d{2}[ /.]\d{3}[ .]\d{2}[ .]\d{2}"
+    r"|0\d{2}[ /]\d{3} \d{2} \d{2}"
     r"|0[3-9]-(?!(?:19|20)\d\d-(?:19|20))\d{4}-\d{4}"
     r"|(?<!\d[ /])0[1-9](?P<s>[ .])\d{2}(?:(?P=s)\d{2}){3}(?!(?P=s)\d)"
     r"|\([1-9]\d\) ?9 ?\d{4}[- ]\d{4}"
@@ -201,7 +201,9 @@ def _phone(match: re.Match) -> bool:
     # 1600-1699 is a range of accounts, 05 06 07 08 09 are days, 02.01.03.04.01 is a part of a plan.
     is_range = len(digits) == 8 and digits[:2] == digits[4:6]
     are_small = match["s"] and max(match[0].split(match["s"])) <= "31"
-    return not (is_range or are_small) and (digits.startswith("01") or not _is_document(match))
+    # Korean mobile numbers begin like no document.
+    is_mobile = digits.startswith("01") and not match["s"]
+    return not (is_range or are_small) and (is_mobile or not _is_document(match))
 
 
 def _phone_near(match: re.Match) -> bool:
