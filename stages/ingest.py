@@ -738,6 +738,17 @@ def make_report(sheets: list[Sheet], rows_out: int, left: list[str], params: Ing
     }
 
 
+def make_remarks(sheets: list[Sheet], rows_out: int, params: IngestParams) -> list[str]:
+    """Return a line for each column of codes or vendors that is masked in most of the rows."""
+    masked = sum((sheet.masked for sheet in sheets), Counter())
+    return [
+        f"{count:,} of {rows_out:,} cells of {name} are masked ({kind}); if they are codes and "
+        f"nothing personal, say in ingest.patterns.{name} what they look like"
+        for (name, kind), count in sorted(masked.items())
+        if params.columns[name].role in ("category", "group") and count > 0.5 * rows_out
+    ]
+
+
 def main() -> None:
     params = load_params(ingest=IngestParams).ingest
     paths, left = find_files(params.source, params.files)
@@ -773,6 +784,8 @@ def main() -> None:
         if report["rows_read"] != rows_out + rows_rejected:
             raise RuntimeError(f"rows were lost: {report['rows_read']} read, {rows_out} taken")
     write_json(report, REPORT)
+    for remark in make_remarks(found, rows_out, params):
+        print(f"ingest: {remark}")
 
 
 if __name__ == "__main__":

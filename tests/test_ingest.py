@@ -612,7 +612,7 @@ def test_names_and_messages_hold_nothing_personal(book):
     assert sheet["columns"]["memo"] == "3 ('[email]')"
 
 
-def test_what_fits_the_pattern_of_its_column_is_not_personal(book):
+def test_what_fits_the_pattern_of_its_column_is_not_personal(book, capsys):
     rows = [["2020-04-16", "050-2010-4010", "050-2010-4010", "1", "0101", "X"],
             ["2020-04-17", "call 010-1234-5678", "", "4111111111111111", "0101", "X"]]  # fmt: skip
     (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
@@ -621,6 +621,13 @@ def test_what_fits_the_pattern_of_its_column_is_not_personal(book):
     assert book.cells() == [[*rows[0][:2], "[phone]", *rows[0][3:]],
                             [rows[1][0], "call [phone]", *rows[1][2:]]]  # fmt: skip
     assert report["cells_masked"] == {"phone in memo": 1, "phone in vendor": 1}
+    assert capsys.readouterr().out == ""
+    del book.ingest["patterns"]["vendor"]
+    book.run("ingest")
+    assert capsys.readouterr().out == (
+        "ingest: 2 of 2 cells of vendor are masked (phone); if they are codes and nothing "
+        "personal, say in ingest.patterns.vendor what they look like\n"
+    )
 
 
 # Content
