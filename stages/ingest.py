@@ -8,6 +8,7 @@ is masked in all of them. Parameters: ``ingest``.
 """
 
 import os
+import sys
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -785,7 +786,7 @@ def main() -> None:
             raise RuntimeError(f"rows were lost: {report['rows_read']} read, {rows_out} taken")
     write_json(report, REPORT)
     for remark in make_remarks(found, rows_out, params):
-        print(f"ingest: {remark}")
+        print(f"ingest: {remark}", file=sys.stderr)  # which takes every letter, as stdout may not
 
 
 if __name__ == "__main__":
