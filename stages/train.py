@@ -578,7 +578,8 @@ def train(
         save_model(model, weights, params.model, OUTPUT)
         shutil.rmtree(scratch, ignore_errors=True)
     if torch.distributed.is_initialized():
-        # A rank that ends while another is still writing can abort it.
+        # Gloo's threads that meet a Python in its shutdown abort the process, rarely (a known fault:
+        # github.com/pytorch/pytorch/pull/179291), so they end before it.
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
 
