@@ -578,8 +578,8 @@ def train(
         save_model(model, weights, params.model, OUTPUT)
         shutil.rmtree(scratch, ignore_errors=True)
     if torch.distributed.is_initialized():
-        # Gloo's threads that meet a Python in its shutdown abort the process, rarely (a known fault:
-        # github.com/pytorch/pytorch/pull/179291), so they end before it.
+        # Gloo's threads, where they outlive Python, abort their process now and then
+        # (github.com/pytorch/pytorch/pull/179291).
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
 
