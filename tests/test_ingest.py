@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import io
 import os
 import re
 import resource
@@ -18,6 +19,7 @@ from ledger_files import HEADER, ROWS, ErrorCell, csv_text, write_ods, write_xls
 
 from stages import ingest
 from stages.lib.ledger import files
+from stages.lib.ledger.errors import show_errors
 from stages.lib.params import UserError
 
 DATA = Path(__file__).parent / "data"
@@ -1201,3 +1203,15 @@ def test_parameters_that_contradict_are_refused(book):
         book.ingest = {**ledger.INGEST, **change}
         with pytest.raises(UserError, match=message):
             book.run("ingest")
+
+
+@pytest.mark.parametrize(("place", "value"), [(6, 1), (8, 99)])
+def test_an_encrypted_or_strangely_packed_workbook_goes_to_its_reader_as_it_is(place, value):
+    """Flags and compression of a part, in its own header and in the archive's directory."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as book:
+        book.writestr("xl/worksheets/sheet1.xml", '<c r="A1" t="e"><v>#N/A</v></c>')
+    content = bytearray(packed.getvalue())
+    assert show_errors(bytes(content)) != content
+    content[place] = content[content.index(b"PK\x01\x02") + place + 2] = value
+    assert show_errors(bytes(content)) == content

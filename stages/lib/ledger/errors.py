@@ -23,9 +23,8 @@ _ERRORS = {
     0x2B: "#GETTING_DATA",
 }
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, IndexError, struct.error)
-# What zipfile raises for an unknown compression, and for an encrypted member: such a workbook goes
-# to its reader as it is, which names the fault.
-_UNKNOWN = (NotImplementedError, RuntimeError)
+# The bit of a packed part's flags that says that it is encrypted (APPNOTE.TXT, 4.4.4).
+_ENCRYPTED = 1
 # Bytes of a part that are held in memory.
 _LARGE = 1 << 26
 _LONGEST_MARK = 32
@@ -120,6 +119,8 @@ def show_errors(content: bytes) -> bytes:
     error cells, or where it cannot be unpacked, `content` itself."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as book:
+            if any(part.flag_bits & _ENCRYPTED for part in book.infolist()):
+                return content
             shown = {}
             for part in book.infolist():
                 for fits, mark, show in _PARTS:
@@ -132,7 +133,7 @@ def show_errors(content: bytes) -> bytes:
                 for name in book.namelist():
                     written.writestr(name, shown.get(name) or book.read(name))
             return copy.getvalue()
-    except (*_DAMAGED, *_UNKNOWN):
+    except (*_DAMAGED, NotImplementedError):  # the last: a compression that zipfile lacks
         return content  # whose reader says what is wrong with it
 
 
