@@ -651,11 +651,11 @@ def check_sheets(sheets: list[Sheet], params: IngestParams) -> None:
 
 
 def check_found(sheets: list[Sheet], params: IngestParams) -> None:
-    """Raise UserError if a column stands in no sheet at all: it would be empty everywhere."""
+    """Raise UserError if a column with names stands in no sheet: it would be empty everywhere."""
     headers = [sheet.layout for sheet in sheets if sheet.layout.places]
     found = {name for layout in headers for name in layout.places}
     for name, column in params.columns.items():
-        if headers and name not in found:
+        if headers and name not in found and column.names:
             cells = {
                 cell: similar(header_key(cell), column.names)
                 for layout in headers

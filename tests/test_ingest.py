@@ -538,6 +538,23 @@ def test_a_column_that_no_file_has_is_refused_and_the_nearest_cells_shown(book):
     assert ["memo" in sheet["columns"] for sheet in report["sheets"]] == [False, True]
 
 
+def test_a_sheet_that_lacks_the_account_is_read_where_it_is_not_required(book):
+    book.ingest["required"] = ["date", "amount"]
+    without = [row[:4] for row in [HEADER, *ROWS, HEADER]]
+    write_xlsx(book.raw / "a.xlsx", {"coded": [HEADER, *ROWS], "open": without})
+    report = book.run("ingest")
+    assert [row[4] for row in book.cells()] == [*(row[4] for row in ROWS), "", "", "", ""]
+    assert report["reasons"] == {"repeated header": 1}
+
+
+def test_a_column_without_names_is_in_no_file(book):
+    book.ingest["columns"]["account"]["names"] = []
+    book.ingest["required"] = ["date", "amount"]
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *ROWS]))
+    book.run("ingest")
+    assert [row[4] for row in book.cells()] == [""] * 4
+
+
 def test_several_sheets_and_empty_ones(book):
     sheets = {"Jan": [HEADER, *ROWS[:2]], "Empty": [], "Feb": [HEADER, *ROWS[2:]]}
     write_xlsx(book.raw / "a.xlsx", sheets)

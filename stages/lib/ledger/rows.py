@@ -222,7 +222,8 @@ def find_reasons(
         "blank row",
     )
     if layout.header_row:
-        spelt = pc.equal(columns[rules.label], layout.header[layout.places[rules.label]])
+        one = rules.label if rules.label in layout.places else next(iter(layout.places))
+        spelt = pc.equal(columns[one], layout.header[layout.places[one]])
         again = where(lambda row: _is_header(row, layout), spelt.to_numpy(zero_copy_only=False))
         mark(again, "repeated header")
     mark(find_totals(rows, columns, filled, rules), "subtotal")
