@@ -4,7 +4,8 @@ Reads ``models/train/``, ``metrics/train/plots/``, ``data/tokenize/{val,test}``,
 ``data/split/{train,val,test}.parquet``, ``data/preprocess/accounts.parquet`` and
 ``data/baseline/predictions.parquet``. Writes ``metrics/evaluate/metrics.json``,
 ``metrics/evaluate/report.html`` with its curves as ``metrics/evaluate/plots/*.csv``, and in
-``data/evaluate/`` the predictions as parquet and what the report lists as CSV for a spreadsheet.
+``data/evaluate/`` the predictions as parquet, what the report lists as CSV for a spreadsheet, and
+``calibration.json``, which `predict` reads.
 Parameters: ``evaluate``, ``feature.fields``, ``model.trust_remote_code``.
 
 The temperature and the auto-post thresholds are fitted on the validation rows and reported on the
@@ -12,7 +13,6 @@ test rows.
 """
 
 import csv
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,8 +32,10 @@ from stages.lib.evaluation.findings import (
 )
 from stages.lib.evaluation.metrics import RowScores
 from stages.lib.evaluation.report import render_report
+from stages.lib.model.base_model import file_sha256
 from stages.lib.params import Section, UserError, load_params
 from stages.lib.process import run_stage
+from stages.lib.spreadsheet import write_csv
 from stages.lib.tables import read_table, replace_file, write_json, write_table
 
 MODEL = Path("models/train")
@@ -380,31 +382,6 @@ def learning_curves() -> dict[str, list[tuple[int, float]]]:
 # Files -------------------------------------------------------------------------------------------
 
 
-def spreadsheet_cell(value: object) -> object:
-    """Return `value`, text that a spreadsheet would run as a formula with an apostrophe before it.
-
-    Source: OWASP, CSV Injection.
-    """
-    dangerous = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-    if isinstance(value, str) and value.lstrip(" ").startswith(dangerous):
-        return "'" + value
-    return value
-
-
-def write_text(text: str, path: Path, encoding: str = "utf-8") -> None:
-    """Write `text` to `path`, atomically."""
-    with replace_file(path) as partial:
-        partial.write_text(text, encoding=encoding, newline="")
-
-
-def write_csv(header: list[str], rows: list[list], path: Path, encoding: str = "utf-8") -> None:
-    """Write a table as CSV, atomically."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([spreadsheet_cell(cell) for cell in row] for row in [header, *rows])
-    write_text(text.getvalue(), path, encoding)
-
-
 def write_records(records: list[dict], columns: list[str], path: Path, encoding: str) -> None:
     """Write these keys of `records` as CSV."""
     write_csv(columns, [[record[name] for name in columns] for record in records], path, encoding)
@@ -430,6 +407,19 @@ def write_findings(findings: dict[str, list[dict]], fields: list[str]) -> None:
         [*(suspect[key] for key in header), *suspect["text"]] for suspect in findings["suspects"]
     ]
     write_csv([*header, *fields], rows, OUT / "suspects.csv", "utf-8-sig")
+
+
+def write_calibration(scored: Scored) -> None:
+    """Write what was fitted on the validation rows, for whoever codes new rows with this model."""
+    calibration = {
+        "model": file_sha256(MODEL / "manifest.json"),
+        "temperature": scored.temperature,
+        "thresholds": {
+            f"autopost{target * 100:.0f}": threshold
+            for target, threshold in scored.thresholds.items()
+        },
+    }
+    write_json(calibration, OUT / "calibration.json")
 
 
 def write_plots(scores: RowScores, rival: RowScores) -> dict[str, list[dict]]:
@@ -479,6 +469,7 @@ def main() -> None:
         prediction_table(model, test, known, scored.thresholds), OUT / "predictions.parquet"
     )
     write_findings(findings, fields)
+    write_calibration(scored)
     untrained = model.label[model.label >= scored.trained]
     report = {
         **findings,
@@ -500,7 +491,8 @@ def main() -> None:
         "suspect_probability": params.suspect_probability,
         "resamples": params.bootstrap_resamples,
     }
-    write_text(render_report(report), METRICS / "report.html")
+    with replace_file(METRICS / "report.html") as partial:
+        partial.write_text(render_report(report), encoding="utf-8", newline="")
     write_json(without_nan(values), METRICS / "metrics.json")
     for name, value in values.items():
         print(f"{name:22}{value:.4f}")

@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import hashlib
 import json
 from collections import Counter
 from pathlib import Path
@@ -19,6 +20,7 @@ from stages.lib.evaluation import findings
 from stages.lib.evaluation.metrics import RowScores
 from stages.lib.model import scoring
 from stages.lib.params import UserError
+from stages.lib.spreadsheet import spreadsheet_cell
 from stages.lib.tables import write_table
 
 FIELDS = ["merchant", "purpose"]
@@ -116,6 +118,8 @@ def make_workspace(folder: Path, monkeypatch) -> dict[str, np.ndarray]:
     write_table(predictions, "data/baseline/predictions.parquet")
     chart = pa.table({"acct_code": list(NAMES), "acct_name": list(NAMES.values())})
     write_table(chart, "data/preprocess/accounts.parquet")
+    Path("models/train").mkdir(parents=True)
+    Path("models/train/manifest.json").write_text("{}")
     curve = Path("metrics/train/plots/metrics/train_loss.tsv")
     curve.parent.mkdir(parents=True)
     curve.write_text("step\ttrain_loss\n10\t2.5\n20\t1.25\n")
@@ -208,6 +212,18 @@ def test_thresholds_come_from_the_validation_rows(workspace):
     assert Counter(predictions()["autopost95"])[False] < before[False]
 
 
+def test_the_calibration_names_its_model_and_gives_the_written_probabilities(evaluated):
+    found = json.loads(Path("data/evaluate/calibration.json").read_text())
+    assert found["model"] == hashlib.sha256(b"{}").hexdigest()
+    rows = predictions()
+    scaled = evaluated["test"].astype(float) / found["temperature"]
+    chances = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)
+    assert rows["probability"] == pytest.approx(chances.max(axis=1))
+    for name, threshold in found["thresholds"].items():
+        least = np.inf if threshold is None else threshold
+        assert rows[name] == [probability >= least for probability in rows["probability"]]
+
+
 def test_accounts_without_training_rows_count_as_wrong_and_are_reported(evaluated):
     rows = predictions()
     untrained = [i for i, code in enumerate(rows["acct_code"]) if code == "9999"]
@@ -233,7 +249,7 @@ def test_same_bytes_every_time(workspace):
         return {path: path.read_bytes() for path in found}
 
     first = outputs()
-    assert len(first) == 10
+    assert len(first) == 11
     assert outputs() == first
 
 
@@ -289,12 +305,12 @@ def test_csv_cells_cannot_run_as_formulas(evaluated):
 
 @pytest.mark.parametrize("text", ["=1", "+1", "-1", "@a", "\t=1", "\r=1", " =1", "＝1"])
 def test_spreadsheet_cell_escapes_formulas(text):
-    assert evaluate.spreadsheet_cell(text) == "'" + text
+    assert spreadsheet_cell(text) == "'" + text
 
 
 @pytest.mark.parametrize("value", ["a=1", "", "사무용품비", -3.5, None, 0])
 def test_spreadsheet_cell_leaves_the_rest(value):
-    assert evaluate.spreadsheet_cell(value) == value
+    assert spreadsheet_cell(value) == value
 
 
 def test_csv_files_open_with_hangul_in_excel(evaluated):
