@@ -43,7 +43,8 @@ def closure(stage: str) -> set[Path]:
 
 def test_the_stages_stand_in_the_order_of_the_data():
     assert [name for name in STAGES if name in WAY] == WAY
-    assert set(STAGES) == {path.stem for path in (ROOT / "stages").glob("*.py")} - {"__init__"}
+    files = {path.stem for path in (ROOT / "stages").glob("*.py")}
+    assert files - set(STAGES) == {"__init__", "predict"}  # which runs when new rows arrive
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -6,15 +6,20 @@ import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from conftest import (
+    ACCOUNTS,
+    HEADER,
     ROOT,
     clone_project,
     copy_project,
     ledger_rows,
     run,
+    set_params,
     write_ledger,
     write_tiny_model,
 )
@@ -110,6 +115,125 @@ def test_another_rank_reruns_train_and_evaluate_only_and_both_are_shown(reproduc
     assert {row[column] for row in table} == {"16", "4"}
     (accuracy,) = (name for name in table[0] if name == "accuracy" or name.endswith(":accuracy"))
     assert all(0 <= float(row[accuracy]) <= 1 for row in table)
+
+
+# New rows ---------------------------------------------------------------------------------------
+
+ACCOUNT = ("G/L Account", "G/L Account Description")
+
+
+def write_new_rows(path: Path, rows: list[list[str]], left_out: tuple[str, ...] = ACCOUNT) -> None:
+    """Write rows of the small ledger without the columns `left_out`."""
+    kept = [place for place, name in enumerate(HEADER) if name not in left_out]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([row[place] for place in kept] for row in [HEADER, *rows])
+
+
+def predict(repository: Path, new: Path, out: Path) -> subprocess.CompletedProcess:
+    return run([sys.executable, "-m", "stages.predict", str(new), str(out)], repository)
+
+
+def read_coded(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_new_rows_get_the_account_and_the_probability_that_they_had_as_test_rows(
+    reproduced, tmp_path
+):
+    write_new_rows(tmp_path / "새 거래.csv", ledger_rows())
+    done = predict(reproduced, tmp_path / "새 거래.csv", tmp_path / "coded.csv")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("60 rows coded, 0 refused")
+    coded = {int(row["source_row"]): row for row in read_coded(tmp_path / "coded.csv")}
+    assert sorted(coded) == list(range(2, 62))
+
+    known = read_table(reproduced / "data/evaluate/predictions.parquet").to_pylist()
+    lines = read_table(reproduced / "data/split/test.parquet")["source_row"].to_pylist()
+    names = {code: name for code, (name, _, _) in ACCOUNTS.items()}
+    assert len(known) == 12
+    for line, row in zip(lines, known, strict=True):
+        found = coded[line]
+        assert found["predicted"] == row["predicted"]
+        assert found["predicted_name"] == names[row["predicted"]]
+        assert [found["choice_2"], found["choice_3"]] == [row["choice_2"], row["choice_3"]]
+        assert float(found["probability"]) == pytest.approx(row["probability"], abs=1e-4)
+        assert [found["autopost95"], found["autopost99"]] == [
+            "yes" if row[name] else "no" for name in ("autopost95", "autopost99")
+        ]
+    assert run(["git", "status", "--porcelain"], reproduced).stdout == ""
+    assert "up to date" in dvc("status", reproduced)
+
+
+def test_each_new_row_is_coded_or_listed_with_its_reason_or_counted(reproduced, tmp_path):
+    rows = ledger_rows(8)
+    rows[1] = rows[0]  # no duplicate here: both want an account
+    rows[2][HEADER.index("Merchant Name")] = ""
+    rows[3][HEADER.index("Transaction Amt.")] = "unknown"
+    rows[4][HEADER.index("Purpose")] = "=1+1 jane@example.com"
+    total = ["" if name != "Transaction Amt." else "99.00" for name in HEADER]
+    (tmp_path / "new").mkdir()
+    write_new_rows(tmp_path / "new/march.csv", [*rows, total])
+    done = predict(reproduced, tmp_path / "new", tmp_path / "coded.csv")
+    assert done.returncode == 0, done.stderr
+    assert "6 rows coded, 2 refused" in done.stdout
+    assert "subtotal: 1" in done.stdout
+    coded = read_coded(tmp_path / "coded.csv")
+    assert [(row["source_row"], row["refused"]) for row in coded if not row["predicted"]] == [
+        ("4", "no merchant"),
+        ("5", "unreadable amount in amount"),
+    ]
+    assert [row["source_row"] for row in coded if row["predicted"]] == list("23") + list("6789")
+    assert coded[0]["predicted"] == coded[1]["predicted"]
+    assert coded[2]["purpose"] == "'=1+1 [email]"
+
+
+def change_nothing(folder: Path) -> None:
+    pass
+
+
+def change_edges(folder: Path) -> None:
+    set_params(folder, {"feature.amount_edges": [10.0, 20.0]})
+
+
+def change_fields(folder: Path) -> None:
+    set_params(folder, {"feature.fields": ["merchant", "purpose"]})
+
+
+def change_model(folder: Path) -> None:
+    calibration = json.loads((folder / "data/evaluate/calibration.json").read_text())
+    calibration["model"] = "0" * 64
+    (folder / "data/evaluate/calibration.json").unlink()
+    (folder / "data/evaluate/calibration.json").write_text(json.dumps(calibration))
+
+
+def delete_model(folder: Path) -> None:
+    shutil.rmtree(folder / "models/train")
+
+
+@pytest.mark.parametrize(
+    ("change", "left_out", "out", "message"),
+    [
+        (change_edges, ACCOUNT, "coded.csv", "error: params.yaml: feature is not what the rows"),
+        (change_fields, ACCOUNT, "coded.csv", "error: params.yaml: feature.fields: expected merch"),
+        (change_model, ACCOUNT, "coded.csv", "belongs to another model than the one in models/tr"),
+        (delete_model, ACCOUNT, "coded.csv", "error: models/train: holds no model"),
+        (change_nothing, ("Purpose",), "coded.csv", "ingest.columns.purpose: no file has it"),
+        (change_nothing, ACCOUNT, "new/coded.csv", "would be read as new rows next time"),
+    ],
+)
+def test_what_cannot_be_coded_costs_one_line_and_leaves_no_file(
+    reproduced, tmp_path, change, left_out, out, message
+):
+    repository = shutil.copytree(reproduced, tmp_path / "repository", symlinks=True)
+    change(repository)
+    (tmp_path / "new").mkdir()
+    write_new_rows(tmp_path / "new/march.csv", ledger_rows(8), left_out)
+    done = predict(repository, tmp_path / "new", tmp_path / out)
+    assert done.returncode == 1
+    (line,) = (line for line in done.stderr.splitlines() if line.startswith("error:"))
+    assert message in line and "Traceback" not in done.stderr
+    assert not (tmp_path / out).exists()
 
 
 # The line of the README for the full-size model --------------------------------------------------
