@@ -12,12 +12,23 @@ from typing import Literal
 
 import pyarrow as pa
 
+# Among them marks of direction, variants of emoji, and the blanks that fill a Hangul syllable.
 _INVISIBLE = re.compile(
-    r"[^\S ]|[\x00-\x1f\x7f-\x9f]|[\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\u00ad]"
+    r"[^\S ]|[\x00-\x1f\x7f-\x9f]|[\u00ad\u034f\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f"
+    r"\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb]"
 )
 # NFKC would make 51⁄2 of 5½.
 _FRACTION = re.compile(r"(?<=\d)(?=[¼-¾⅐-⅞])")
 _NOT_JAMO = re.compile("[^\u3131-\u318e]+")
+
+
+def _blank(match: re.Match) -> str:
+    # White space parts words, and so do Hangul's blanks; the others stand inside of words.
+    return " " if match[0].isspace() or match[0] < "\xa0" or match[0] in "\u3164\uffa0" else ""
+
+
+def _nfkc(match: re.Match) -> str:
+    return unicodedata.normalize("NFKC", match[0])
 
 
 def clean_text(text: str, case: Literal["fold", "keep"]) -> str:
@@ -25,13 +36,14 @@ def clean_text(text: str, case: Literal["fold", "keep"]) -> str:
 
     A lone Hangul letter such as "ㄱ" keeps its own code point, which NFKC would take from it.
     """
+    # First, as what they part may be one letter: e, a zero-width space and an accent.
+    text = _INVISIBLE.sub(_blank, text)
     if not text.isascii():
-        text = _FRACTION.sub(" ", text)
-        text = _NOT_JAMO.sub(lambda run: unicodedata.normalize("NFKC", run[0]), text)
-    # White space parts words; the other invisible characters stand inside of them.
-    text = _INVISIBLE.sub(lambda c: " " if c[0].isspace() or ord(c[0]) < 160 else "", text)
+        text = _NOT_JAMO.sub(_nfkc, _FRACTION.sub(" ", text))
     if case == "fold":
         text = text.casefold()
+        if not text.isascii():  # folding may part an accent from its letter
+            text = _NOT_JAMO.sub(_nfkc, text)
     return " ".join(text.split())
 
 
@@ -108,7 +120,8 @@ def _words(words: list[str]) -> str:
 @cache
 def amount_marks(currency_words: tuple[str, ...], credit_words: tuple[str, ...]) -> tuple:
     """Return the patterns of what may stand around an amount: currency, and marks of a credit."""
-    signs = "".join(
+    # The code of the backslash is the won's and the yen's in the code pages of Korea and Japan.
+    signs = r"\\" + "".join(
         re.escape(chr(c)) for c in range(0x110000) if unicodedata.category(chr(c)) == "Sc"
     )
     words = _words(list(currency_words))
@@ -146,7 +159,8 @@ _COMPACT_TIME = re.compile(r"(\d{8})(?:[T ]?(?:[01]\d|2[0-4])[0-5]\d(?:[0-5]\d)?
 _WEEKDAY = re.compile(
     r"^(?:(?:mon|tues?|wed(?:nes)?|thu(?:rs?)?|fri|sat(?:ur)?|sun)(?:day)?[.,]*"
     r"|(?:mo|di|mi|do|fr|sa|so)\.?,) "
-    r"| ?\([월화수목금토일](?:요일)?\)$| ?[월화수목금토일]요일$",
+    r"| ?\([월화수목금토일](?:요일)?\)$| ?[월화수목금토일]요일$"
+    r"| ?\([月火水木金土日](?:曜日)?\)$| ?[月火水木金土日]曜日$",
     re.I,
 )
 # Years of Japan and Taiwan, counted from the year before an era's first, which is 元 or 1.
@@ -186,11 +200,12 @@ def _month(name: str) -> int | None:
 def parse_date(text: str, order: Literal["ymd", "dmy", "mdy"]) -> date | None:
     """Return the day that a date cell shows, None if it shows none.
 
-    A year of four digits in front is always year, month, day (also ``20200416`` and
-    ``2020년 4월 16일``), and so is the year of an era (``令和2年4月16日``, ``R2.4.16``); otherwise
-    `order` decides. Five digits alone are Excel's count of days since 1899-12-30. The time of day
-    and the day of the week are left out. The month may be named in English, French, German,
-    Spanish, Italian, Portuguese or Dutch, by three letters or more.
+    A year of four digits in front is always year, month, day (also ``20200416``), and so are one
+    that 년 or 年 follows (``20년 4월 16일``) and that of an era (``令和2年4月16日``, ``R2.4.16``);
+    otherwise `order` decides. Five digits alone are Excel's count of days since 1899-12-30. The
+    time of day and the day of the week are left out. The month may be named in English, French,
+    German, Spanish, Italian, Portuguese or Dutch, by three letters or more; a year of two digits
+    then stands last.
     """
     text = clean_text(text.translate(_SIGNS), "keep").removeprefix("'")
     for aside in (_WEEKDAY, _TIME, _WEEKDAY):
@@ -198,6 +213,8 @@ def parse_date(text: str, order: Literal["ymd", "dmy", "mdy"]) -> date | None:
     if match := _COMPACT_TIME.fullmatch(text):
         text = match[1]
     text = _ERA.sub(lambda era: str(_ERAS[era[1]] + int(era[2].replace("元", "1"))), text)
+    if re.match(r"\d{2}\s*[년年]", text):
+        order = "ymd"
     text = re.sub(r"\s*[년年월月]\s*", "-", text).removesuffix("일").removesuffix("日").strip()
     if re.fullmatch(r"\d{5}(?:\.\d+)?", text):
         return (
