@@ -208,7 +208,10 @@ def _only(table: pa.Table, roles: dict[str, str], role: str) -> pa.Array:
 
 
 def _names(column: pa.Array) -> pa.Array:
-    return map_values(column, partial(clean_text, case="fold"), pa.string())
+    def name(text: str) -> str:
+        return "" if is_error(text) else clean_text(text, "fold")
+
+    return map_values(column, name, pa.string())
 
 
 # One group of rows
@@ -407,32 +410,31 @@ def check_rejects(reasons: Counter, examples: dict, rows_in: int, limit: float) 
     )
 
 
+def make_tasks(params: PreprocessParams, sizes: list[int], bar: tqdm) -> list[Task]:
+    """Return what to do with each row group, of `sizes` rows, once all of them have been seen."""
+    groups, rows = len(sizes), sum(sizes)
+    digests, names, dates = [], Counter(), defaultdict(set)
+    scan = partial(scan_group, params=params)
+    for _, seen in map_ordered(scan, range(groups), min(cores(), groups)):
+        digests.append(seen.digests)
+        names.update(seen.names)
+        for place, cells in seen.dates.items():
+            dates[place] |= cells
+        bar.update()
+    repeated = np.zeros(rows, bool)
+    if params.duplicates == "reject":
+        repeated = number_groups(np.concatenate(digests)) != np.arange(rows)
+    codes = unique_codes(names)
+    doubtful = {place for place, cells in dates.items() if may_lack_zeros(cells, params.date_order)}
+    parts = np.split(repeated, np.cumsum(sizes)[:-1])
+    return [Task(group, params, part, codes, doubtful) for group, part in enumerate(parts)]
+
+
 def main() -> None:
     params = load_params(preprocess=PreprocessParams).preprocess
     with open_table(IN) as file:
-        rows_in, groups, schema = file.metadata.num_rows, file.num_row_groups, file.schema_arrow
-    workers = min(cores(), groups)
-    bar = tqdm(total=2 * groups, desc="preprocess", mininterval=1)
-    digests, names, dates = [], Counter(), defaultdict(set)
-    for _, scan in map_ordered(partial(scan_group, params=params), range(groups), workers):
-        digests.append(scan.digests)
-        names.update(scan.names)
-        for place, cells in scan.dates.items():
-            dates[place] |= cells
-        bar.update()
-    repeated = np.zeros(rows_in, bool)
-    if params.duplicates == "reject":
-        repeated = number_groups(np.concatenate(digests)) != np.arange(rows_in)
-    del digests
-    tasks, start = [], 0
-    codes = unique_codes(names)
-    doubtful = {place for place, cells in dates.items() if may_lack_zeros(cells, params.date_order)}
-    with open_table(IN) as file:
-        for group in range(groups):
-            stop = start + file.metadata.row_group(group).num_rows
-            tasks.append(Task(group, params, repeated[start:stop], codes, doubtful))
-            start = stop
-
+        rows_in, schema = file.metadata.num_rows, file.schema_arrow
+        sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
     reasons, emptied, accounts, rows_out, examples = Counter(), Counter(), Counter(), 0, {}
     out, kinds = output_schema(schema), [schema.field(name) for name in ORIGIN]
     schemas = {
@@ -440,8 +442,11 @@ def main() -> None:
         OUT / "rejects.parquet": pa.schema([*kinds, *REJECTS]),
         OUT / "accounts.parquet": ACCOUNTS,
     }
-    with table_writers(schemas) as (transactions, rejects, chart):
-        for _, part in map_ordered(clean_group, tasks, workers):
+    # The bar ends its line before an error begins another.
+    bar = tqdm(total=2 * len(sizes), desc="preprocess", mininterval=1)
+    with table_writers(schemas) as (transactions, rejects, chart), bar:
+        tasks = make_tasks(params, sizes, bar)
+        for _, part in map_ordered(clean_group, tasks, min(cores(), len(tasks))):
             transactions.write(part.taken)
             rejects.write(part.rejects)
             rows_out += len(part.taken)
@@ -451,7 +456,6 @@ def main() -> None:
             emptied.update(part.emptied)
             accounts.update(part.accounts)
             bar.update()
-        bar.close()
         if rows_in != rows_out + reasons.total():
             raise RuntimeError(f"rows were lost: {rows_in} in, {rows_out} out")
         check_rejects(reasons, examples, rows_in, params.max_reject_fraction)

@@ -259,6 +259,12 @@ def test_masked_accounts_are_recovered_by_a_name_that_has_one_code(book):
     assert [r[:2] for r in rejects(book)] == [(6, "masked account"), (7, "masked account")]
 
 
+def test_a_spreadsheet_error_is_no_name_to_recover_an_account_by(book):
+    book.preprocess["labels"]["masked_rule"] = "from_name"
+    run(book, row(account="0101", name="#N/A"), row(account="***", name="#N/A"))
+    assert rejects(book) == [(3, "masked account", "account")]
+
+
 def test_chart_of_accounts_has_the_most_frequent_name(book):
     rows = [
         row(name=name, memo=str(i)) for i, name in enumerate(["B", "A", "A", "B", "", "C", "A"])
@@ -415,6 +421,20 @@ def test_a_corrupt_input_is_named(book):
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(UserError, match=r"data/ingest/transactions.parquet: cannot be read"):
         book.run("preprocess")
+
+
+def test_the_progress_bar_leaves_the_line_to_the_error(book, capsys):
+    run(book, row())
+    path = Path("data/ingest/transactions.parquet")
+    content = bytearray(path.read_bytes())
+    content[20] ^= 1
+    path.write_bytes(content)
+    capsys.readouterr()
+    # The traceback that `found` holds would keep a bar open that nobody closes.
+    with pytest.raises(UserError, match=r"transactions.parquet: cannot be read") as found:
+        book.run("preprocess")
+    err = capsys.readouterr().err
+    assert found and "preprocess:" in err and err.endswith("\n")
 
 
 def test_a_bad_pattern_is_one_line(book):
