@@ -75,8 +75,13 @@ class FeatureParams(Section):
             raise ValueError("amount_edges: must rise from edge to edge")
         if self.credit_column and not self.amount_column:
             raise ValueError("credit_column: needs amount_column, the debit")
+        if self.credit_column and self.credit_column == self.amount_column:
+            raise ValueError("credit_column: is amount_column, so that every amount would be 0")
         if own := sorted(set(self.fields) & set(OWN)):
-            raise ValueError(f"fields: {', '.join(own)} is no field that the model may see")
+            raise ValueError(
+                f"fields: {', '.join(own)} is no field that the model may see, but the base "
+                "table's own; a column of the ledger may have another name in ingest.columns"
+            )
         return self
 
 
@@ -137,30 +142,41 @@ def base_rows(rows: pa.Table, first: int, label: str, params: FeatureParams) -> 
 # Korean puts these behind a word without a space: "복리후생비로" names the account too.
 _PARTICLE = "(?:은|는|이|가|을|를|의|에|로|으로|와|과|도|만)?"
 _DIGITS = re.compile(r"\d+")
+_GAPS = re.compile(r"[\W_]+")
+_SYLLABLES = re.compile("(?<=[가-힣])(?=[가-힣])")
 
 
 @cache
 def _alone(word: str) -> re.Pattern:
-    particle = _PARTICLE if "가" <= word[-1] <= "힣" else ""
+    # Spaces and signs vary, and Korean is free to part its words: "여비교통비", "지급 수수료".
+    parts = [" ?".join(_SYLLABLES.split(part)) for part in _GAPS.split(word) if part]
+    if not parts:
+        return re.compile("(?!)")
     # A code of letters and digits is no word: "ktoa101" holds a101, but "a1012" does not.
     is_code = len(word) >= 4 and _DIGITS.search(word) and " " not in word
     before, after = (
         r"\d" if is_code and edge.isdigit() else "(?!)" if is_code else r"[^\W_]"
-        for edge in (word[0], word[-1])
+        for edge in (parts[0][0], parts[-1][-1])
     )
-    return re.compile(rf"(?<!{before}){re.escape(word)}{particle}(?!{after})")
+    phrase = r"[\W_]*".join(parts)
+    return re.compile(rf"(?<!{before}){phrase}{_PARTICLE}(?!{after})")
 
 
 def tells(value: str, word: str) -> bool:
-    """Return whether `word` stands in `value` as a word or phrase of its own."""
-    return bool(word) and word in value and _alone(word).search(value) is not None
+    """Return whether `word` stands in `value` as a word or phrase of its own, in any spacing."""
+    return _alone(word).search(value) is not None
+
+
+def letters_of(text: str) -> str:
+    """Return `text` without what spacing and punctuation vary."""
+    return _GAPS.sub("", text)
 
 
 class Secrets(NamedTuple):
-    """What may give an account away, in lower case: its names and codes by account, and the
-    accounts by those codes that are digits alone."""
+    """What may give an account away, in lower case: by account its names and codes, and the
+    letters of each; and the accounts by those codes that are digits alone."""
 
-    words: dict[str, list[str]]
+    words: dict[str, dict[str, str]]
     numbers: dict[str, set[str]]
 
 
@@ -170,7 +186,8 @@ def account_secrets(accounts: list[dict]) -> Secrets:
     for row in accounts:
         code = row["acct_code"]
         forms = {clean_text(f, "fold") for f in (code, row["acct_name"], *row["also_written"])}
-        secrets.words[code] = sorted(form for form in forms if not form.isdigit())
+        letters = {form: letters_of(form) for form in sorted(forms) if not form.isdigit()}
+        secrets.words[code] = {form: bare for form, bare in letters.items() if bare}
         for form in forms:
             if form.isdigit():
                 secrets.numbers[form].add(code)
@@ -210,8 +227,12 @@ def count_leaks(base: pa.Table, fields: list[str], secrets: Secrets) -> Leaks:
         for value, code, rows in zip(*columns, strict=True):
             if value != before:
                 before, folded = value, value.casefold()
+                letters = letters_of(folded)
                 held = numbered_accounts(folded, secrets.numbers, lengths)
-            told = any(tells(folded, word) for word in secrets.words[code])
+            told = any(
+                bare in letters and tells(folded, word)
+                for word, bare in secrets.words[code].items()
+            )
             leaks.told[field] += rows * told
             for account in held:
                 if account != code:

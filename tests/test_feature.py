@@ -159,6 +159,30 @@ def test_korean_names_are_found_before_particles():
     assert not feature.tells("회의실 대관", "회의")
 
 
+def test_names_are_found_in_any_spacing():
+    for value, word in [
+        ("여비교통비 정산", "여비 교통비"),
+        ("지급 수수료", "지급수수료"),
+        ("여비, 교통비로", "여비/교통비"),
+        ("post-age & courier", "post age&courier"),
+        ("10001", "10-001"),
+        ("R & D로 지급".casefold(), "r&d"),
+    ]:
+        assert feature.tells(value, word)
+    assert not feature.tells("car en t", "rent") and not feature.tells("a - b", "-")
+    assert not feature.tells("회식 대금", "식대") and not feature.tells("210001", "10-001")
+
+
+def test_a_name_in_another_spacing_is_a_leak(book):
+    names = ["여비 교통비", "지급수수료", "복리 후생비", "소모품비 (사무)"]
+    memos = ["여비교통비 정산", "지급 수수료", "복리후생비로 처리", "소모품비-사무"]
+    table = [
+        [*row[:2], f"{memos[i % 4]} {i}", *row[3:5], names[i % 4]] for i, row in enumerate(rows())
+    ]
+    with pytest.raises(UserError, match=r"memo holds the account's code or name in 100.0% of the"):
+        run(book, table)
+
+
 @pytest.mark.parametrize("case", ["fold", "keep"])
 @pytest.mark.parametrize(
     "memo", ["NAME OF {a} {i}", "Paid Name of {a}", "for A10{a}", "x a10{a} y"]
@@ -216,6 +240,8 @@ def test_codes_that_stand_there_by_chance_are_no_leak(book):
         ({"amount_column": "memo"}, "feature.amount_column: memo is a text; expected .* amount"),
         ({"date_column": "when"}, "feature.date_column: when is not in the ledger"),
         ({"amount_edges": [5, 5]}, "must rise"),
+        ({"credit_column": "amount"}, "credit_column: is amount_column"),
+        ({"fields": ["date"]}, "date is no field .* another name in ingest.columns"),
     ],
 )
 def test_parameters_that_cannot_be_are_one_line(book, change, message):
