@@ -56,7 +56,7 @@ MIN_BLOCK_ROWS = 5
 
 
 class SplitParams(Section):
-    label_column: str
+    label_column: Literal["acct_code"]
     seed: int = Field(ge=0)
     test_size: float = Field(gt=0, lt=1)
     val_size: float = Field(gt=0, lt=1)
@@ -161,7 +161,9 @@ def linked_groups(same: np.ndarray, vendor: np.ndarray) -> np.ndarray:
         after[known] = np.minimum(linked[known], low[vendor[known]])
         low = np.full(len(same), len(same))
         np.minimum.at(low, same, after)
+        # Then the number of that row, so that long chains need few rounds.
         after = low[same]
+        after = after[after]
         if np.array_equal(after, linked):
             return linked
         linked = after
@@ -403,18 +405,26 @@ def largest_group(rows: Rows, dealt: Dealt, strategy: str) -> str:
     return f"strategy {strategy} parts no {kind}, and the largest holds {most:.1%} of the rows"
 
 
-def check_split(rows: Rows, dealt: Dealt, params: SplitParams) -> None:
+def check_split(rows: Rows, whole: Dealt, dealt: Dealt, params: SplitParams) -> None:
     """Raise UserError for a side without rows or a single account to learn, RuntimeError for a
-    broken promise."""
-    side, aside = dealt.side, dealt.aside
-    if empty := [name for number, name in enumerate(SIDES) if not (side == number).any()]:
-        counts = ", ".join(f"{n} {int((side == i).sum()):,}" for i, n in enumerate(SIDES))
+    broken promise.
+
+    Parameters
+    ----------
+    whole, dealt : Dealt
+        Before and after `max_train_rows`.
+    """
+    held = [int((whole.side == number).sum()) for number in range(len(SIDES))]
+    if 0 in held:
+        counts = ", ".join(f"{name} {n:,}" for name, n in zip(SIDES, held, strict=True))
         raise UserError(
-            f"split: {empty[0]} comes out empty ({counts}; {int((aside >= 0).sum()):,} "
-            f"rows set aside): {len(side):,} rows are too few, or too much alike, for test_size "
-            f"{params.test_size}, val_size {params.val_size}, min_rows_per_account "
-            f"{params.min_rows_per_account}; {largest_group(rows, dealt, params.strategy)}"
+            f"split: {SIDES[held.index(0)]} comes out empty ({counts}; "
+            f"{int((whole.aside >= 0).sum()):,} rows set aside): {len(whole.side):,} rows are too "
+            f"few, or too much alike, for test_size {params.test_size}, val_size "
+            f"{params.val_size}, min_rows_per_account {params.min_rows_per_account}; "
+            f"{largest_group(rows, whole, params.strategy)}"
         )
+    side, aside = dealt.side, dealt.aside
     if len(np.unique(rows.label[side == TRAIN])) < 2:
         raise UserError(
             f"split: all {int((side == TRAIN).sum()):,} training rows have the same "
@@ -550,7 +560,7 @@ def main() -> None:
     check_possible(rows, params.split)
     whole = split_rows(rows, params.split)
     dealt = cut_train(rows, whole, params.split)
-    check_split(rows, dealt, params.split)
+    check_split(rows, whole, dealt, params.split)
     remarks = make_remarks(rows, whole, dealt, params.split)
     write_sides(dealt.side, dealt.aside)
     write_json(make_report(rows, whole, dealt, remarks), REPORT)

@@ -194,6 +194,12 @@ def test_links_run_through_vendors_and_equal_rows():
             assert set(np.flatnonzero(found == found[start]).tolist()) == reached
 
 
+def test_a_long_chain_of_links_is_one_group():
+    rows = np.arange(300_000)
+    same, vendor = rows // 2 * 2, np.maximum(0, (rows + 1) // 2 * 2 - 1)
+    assert not split.linked_groups(same, vendor).any()
+
+
 def of_rows(book, rows: list[tuple]) -> dict:
     """Split rows of (day, vendor, memo, account)."""
     table = [[str(d), v, m, "1", a, ""] for d, v, m, a in rows]
@@ -343,6 +349,11 @@ def test_time_puts_undated_rows_aside_and_says_so(small, capsys):
         ([(*r[:3], "0101") for r in some_rows(["v"] * 60)], {}, "all 42 training rows have the"),
         (some_rows(["v"] * 60), {"max_train_rows": 1}, "all 1 training rows have the same"),
         (some_rows(["v"] * 60), {"strategy": "group"}, "largest holds 100.0% of the rows"),
+        (
+            some_rows(["v"] * 40 + ["w"] * 20),
+            {"strategy": "group", "max_train_rows": 5},
+            r"val comes out empty \(train 40, val 0, test 20; 0 rows .* largest holds 66.7% of the",
+        ),
         ([("", *r[1:]) for r in some_rows(["v"] * 60)], {"strategy": "time"}, "time needs dates"),
         (
             [("2020-01-01", *r[1:]) for r in some_rows(["v"] * 60)],
@@ -402,7 +413,7 @@ def test_days_are_not_torn():
     ("split_params", "feature_params", "message"),
     [
         ({"test_size": 0.5, "val_size": 0.5}, {}, "must be below 1"),
-        ({"label_column": "code"}, {}, "has no column code"),
+        ({"label_column": "vendor"}, {}, "label_column: Input should be 'acct_code'"),
         ({"min_rows_per_account": 1000}, {}, "train comes out empty .*600 rows set aside"),
         ({"strategy": "group"}, {"group_column": None}, "group needs vendors"),
         ({"strategy": "time"}, {"date_column": None}, "time needs dates"),
@@ -414,3 +425,9 @@ def test_the_impossible_is_one_line(book, split_params, feature_params, message)
     with pytest.raises(UserError, match=message) as error:
         book.run("feature", "split")
     assert "\n" not in str(error.value)
+
+
+def test_a_field_that_the_base_table_lacks_is_named(book):
+    book.feature["fields"] = ["code"]
+    with pytest.raises(UserError, match=r"has no column code; .*feature.fields"):
+        book.run("split")
