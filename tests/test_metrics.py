@@ -183,28 +183,36 @@ def test_temperature_without_a_trained_account_is_one():
     assert metrics.fit_temperature(np.zeros((2, 3)), np.array([3, 4])) == 1.0
 
 
-def brute_force_threshold(confidence, correct, target):
+def brute_force_threshold(confidence, correct, target, least):
     best = None
     for threshold in sorted(set(confidence), reverse=True):
         posted = confidence >= threshold
-        if correct[posted].mean() >= target:
+        if correct[posted].mean() >= target and posted.sum() >= least:
             best = threshold
     return best
 
 
-@pytest.mark.parametrize("target", [0.5, 0.8, 0.95, 1.0])
+@pytest.mark.parametrize(
+    ("target", "least"), [(0.5, 6), (0.8, 15), (0.95, 60), (0.99, 300), (1.0, np.inf)]
+)
 @pytest.mark.parametrize("seed", range(5))
-def test_auto_post_threshold_equals_brute_force_with_ties(seed, target):
+def test_auto_post_threshold_equals_brute_force_with_ties(seed, target, least):
     generator = np.random.default_rng(seed)
-    confidence = generator.integers(1, 20, 200) / 20
-    correct = generator.random(200) < confidence
+    confidence = generator.integers(1, 21, 2000) / 20
+    correct = generator.random(2000) < confidence
     curve = metrics.precision_coverage(confidence, correct)
     found = metrics.auto_post_threshold(curve, target)
-    assert found == brute_force_threshold(confidence, correct, target)
+    assert found == brute_force_threshold(confidence, correct, target, least)
     rate, precision = metrics.auto_post(confidence, correct, found)
     if found is not None:
         assert precision >= target
         assert rate == (confidence >= found).mean()
+
+
+@pytest.mark.parametrize(("rows", "threshold"), [(59, None), (60, 0.9)])
+def test_a_threshold_needs_as_many_rows_as_could_show_it(rows, threshold):
+    curve = metrics.precision_coverage(np.full(rows, 0.9), np.ones(rows, bool))
+    assert metrics.auto_post_threshold(curve, 0.95) == threshold
 
 
 def test_no_threshold_posts_nothing():

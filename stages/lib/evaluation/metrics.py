@@ -242,11 +242,12 @@ def expected_calibration_error(bins: Reliability) -> float:
 class Coverage:
     """Points of the precision-coverage curve, one a distinct confidence, falling: float64 (m,).
 
-    At each point the rows with at least `threshold` confidence are posted: `coverage` is their
-    share of all rows, `precision` the share of them that is right.
+    At each point the rows with at least `threshold` confidence are posted: `rows` is their number,
+    `coverage` their share of all rows, `precision` the share of them that is right.
     """
 
     threshold: np.ndarray
+    rows: np.ndarray
     coverage: np.ndarray
     precision: np.ndarray
 
@@ -256,15 +257,19 @@ def precision_coverage(confidence: np.ndarray, correct: np.ndarray) -> Coverage:
     order = np.argsort(-confidence, kind="stable")
     ordered, right = confidence[order], np.cumsum(correct[order])
     last = np.flatnonzero(np.diff(ordered, append=-np.inf))
-    return Coverage(ordered[last], (last + 1) / len(ordered), right[last] / (last + 1))
+    rows = last + 1.0
+    return Coverage(ordered[last], rows, rows / len(ordered), right[last] / rows)
 
 
 def auto_post_threshold(curve: Coverage, target: float) -> float | None:
     """Return the threshold of the largest coverage whose precision is at least `target`.
 
-    None: no coverage reaches it. Fit it on validation rows and report it on test rows.
+    None: no coverage reaches it with ``3 / (1 - target)`` rows or more. Fewer rows could not show
+    it if all of them were right: the rule of three (Hanley and Lippman-Hand 1983), by which n rows
+    without an error have, at 95 % confidence, up to 3 / n errors in the long run. Fit the threshold
+    on validation rows and report it on test rows.
     """
-    reached = np.flatnonzero(curve.precision >= target)
+    reached = np.flatnonzero((curve.precision >= target) & (curve.rows * (1 - target) >= 3))
     return float(curve.threshold[reached[-1]]) if len(reached) else None
 
 
