@@ -100,6 +100,8 @@ def mask(text: str) -> str:
         ("nr konta: 12 1020 1026 0000 0422 7020 1111", "nr konta: [bank_account]"),
         ("RIB : 30004 00003 00010123456 43", "RIB : [bank_account]"),
         ("口座番号 1234567", "口座番号 [bank_account]"),
+        ("010‑1234‑5678", "[phone]"),  # as word processors break no line there
+        ("신한 110–123–456789", "신한 [bank_account]"),
         ("普通口座1234567", "普通口座[bank_account]"),
     ],
 )

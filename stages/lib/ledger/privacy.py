@@ -25,20 +25,21 @@ _NUMBER = f"(?:[{_DIGIT}][^{_DIGIT}]*)"
 # 座 announces seven digits.
 _CANDIDATE = rf"[@＠﹫座]|{_NUMBER}{{6}}(?:[*xX●＊ｘＸ]|{_NUMBER}{{2}})"
 _MAY_HOLD_PERSONAL = re.compile(r"@|(?:\d\D{0,4}){7}|\d{6}\W{0,3}[*x●]", re.I)
-_DASH = "[-‐‑–—−]"
+# Word processors write other dashes; all become the one that the patterns below name.
+_DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-"))
 
 # Korean words stand beside an address without a space; an address of Korean letters comes second.
 _WIDE = "ㄱ-ㆎ가-힣一-鿿"
 _EMAIL = re.compile(rf"(?:(?![{_WIDE}])[\w.+%-]){{1,64}}@(?:[a-z0-9-]+\.)+[a-z]{{2,}}", re.I)
 _WIDE_EMAIL = re.compile(r"[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}", re.I)
 
-_GAP = rf"(?: ?(?:{_DASH}|[_./]) ?| )"
+_GAP = r"(?: ?[-_./] ?| )"
 # How many digits are printed together.
 _CARD_SHAPES = "|".join(
     f"{_GAP}".join(rf"\d{{{n}}}" for n in shape.split())
     for shape in ("4 4 4 4 3", "4 4 4 4", "4 4 4 3", "4 6 5", "4 6 4", "4 8 4", "8 8")
 )
-_CARD = re.compile(rf"(?<!\d)(?<!\d[-‐‑–—−.,])(?:\d{{13,19}}|{_CARD_SHAPES})(?!{_DASH}?\d|[.,]\d)")
+_CARD = re.compile(rf"(?<!\d)(?<!\d[-.,])(?:\d{{13,19}}|{_CARD_SHAPES})(?!-?\d|[.,]\d)")
 _CARD_BRANDS = re.compile(
     r"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2(?:22[1-9]|2[3-9]\d|[3-6]\d\d|7[01]\d|720)\d{12}"
     r"|3[47]\d{13}|6(?:011|4[4-9]\d|5\d\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}"
@@ -49,7 +50,7 @@ _NUMBERED = re.compile(r"#:?\s?$")
 _NUMBERED_CARD = re.compile(r"(?:card|visa|master|amex|카드)\W*(?:no\.?|number|번호)?\W*$", re.I)
 
 _RESIDENT = re.compile(
-    rf"(?<!\d)(?<!\d[-.,])(\d{{2}})(\d{{2}})(\d{{2}})( ?{_DASH} ?| )?"
+    r"(?<!\d)(?<!\d[-.,])(\d{2})(\d{2})(\d{2})( ?- ?| )?"
     r"(?:([0-9])[\d*x●]{6}|([0-9])[*x●]{4,5}|[*x●]{7})(?![\d*●]|[.,-]\d)",
     re.I,
 )
@@ -229,8 +230,8 @@ _ANNOUNCED = (_BANK_NEAR, _PHONE_NEAR)
 
 def mask_personal(text: str, kinds: Iterable[MaskKind]) -> tuple[str, Counter]:
     """Return `text` with personal data of `kinds` replaced by "[kind]", and how many of each: in
-    the form of `clean_text`, or unchanged if there is none."""
-    found, raw, text = Counter(), text, clean_text(text, "keep")
+    the form of `clean_text` with plain dashes, or unchanged if there is none."""
+    found, raw, text = Counter(), text, clean_text(text, "keep").translate(_DASHES)
     if not _MAY_HOLD_PERSONAL.search(text):
         return raw, found
     for kind, pattern, proves in _RULES:
