@@ -107,6 +107,8 @@ CZECH = of_words("Škoda", "Údržba", "Kancelářské potřeby", "Pojištění"
 TURKISH = of_words("Ulaşım gideri", "Yakıt", "Kırtasiye", "Doğalgaz", "Çiçek", "Öğle yemeği")
 SWISS = of_words("Büro", "Gebühr", "Électricité", "Crème", "Café à emporter", "Forêt", "Città")
 GREEK = of_words("Έξοδα γραφείου", "Λογαριασμός", "Ενοίκιο", "Καύσιμα αυτοκινήτου")
+# The syllables of 소모품 are Chinese words, too.
+CONSUMABLES = of_words("소모품비", "소모품 구입")
 PORTUGUESE = of_words("Refeições", "Manutenção", "Combustível", "Água", "Táxi", "Portagens")
 
 
@@ -138,6 +140,7 @@ PORTUGUESE = of_words("Refeições", "Manutenção", "Combustível", "Água", "T
         (CAPITALS, "cp1252", "cp1252"),
         (DOUBLE, "cp1252", "cp1252"),
         (RARE, "cp949", "cp949"),
+        (CONSUMABLES, "cp949", "cp949"),
         (CHINESE, "gb18030", "gb18030"),
         (POLISH, "cp1250", "cp1250"),
         (DENSE, "utf-16-le", "utf-16-le"),
@@ -360,6 +363,15 @@ def test_bytes_that_are_no_text_are_refused_in_a_parquet_file(book):
         book.run("ingest")
 
 
+def test_lists_with_bytes_and_nul_characters_in_a_parquet_file(book):
+    columns = [pa.array([row[i] for row in ROWS]) for i in range(6)]
+    columns[1] = pa.array(["a\0b", "\0", "", "c"])
+    nested = pa.array([[{"image": b"\xff"}]] * 4)
+    pq.write_table(pa.table([*columns, nested], [*HEADER, "images"]), book.raw / "a.parquet")
+    book.run("ingest")
+    assert [row[1] for row in book.cells()] == ["ab", "", "", "c"]
+
+
 def with_errors_xlsb(path: Path) -> None:
     """Copy ledger.xlsb with errors in the memos of its first two rows, the second of a formula."""
     cell = b"\x02\0\0\0\0\0\0\0"
@@ -403,6 +415,17 @@ def test_error_cells_stay_visible(book, name):
 def test_header_spelling_does_not_matter(book):
     header = ["ＤＡＴＥ", " vendor\n", "M e m o", "AMOUNT ", "Account", "account\nname"]
     write_xlsx(book.raw / "a.xlsx", {"S": [header, *ROWS]})
+    book.run("ingest")
+    assert book.cells() == ROWS
+
+
+def test_header_cells_with_marks_of_direction_and_turkish_letters(book):
+    header = ["\u200fDate\u200e", "Cari", "AÇIKLAMA", "\u202aAmount\u202c", "ACCOUNT", "İSİM"]
+    for name, cell in zip(HEADER, ["date", "CARİ", "Açıklama", "amount", "account", "isim"],
+                          strict=True):  # fmt: skip
+        column = {"Account name": "name"}.get(name, name.lower())
+        book.ingest["columns"][column]["names"] = [cell]
+    (book.raw / "a.csv").write_text(csv_text([header, *ROWS]), encoding="utf-8")
     book.run("ingest")
     assert book.cells() == ROWS
 
@@ -895,6 +918,18 @@ def test_a_refused_row_ends_what_is_filled_from_above(book):
     assert reasons.count("no account") == 3
 
 
+def test_totals_in_the_column_of_dates_are_not_filled_from_above(book):
+    book.ingest["fill_down"] = ["account"]
+    rows = many(3)
+    for row in rows[1:]:
+        row[4] = ""
+    totals = [["합계", "", "", "12", "", ""], ["4월 소계", "", "", "12", "", ""]]
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows, *totals]), encoding="utf-8")
+    book.run("ingest")
+    assert len(book.cells()) == 3
+    assert book.rejects() == [(5, "subtotal"), (6, "subtotal")]
+
+
 def test_rows_of_merged_cells_are_no_subtotals(book):
     book.ingest["columns"]["centre"] = {"role": "category", "names": ["centre"]}
     book.ingest["fill_down"] = ["date", "vendor", "memo", "account", "name"]
@@ -1038,8 +1073,10 @@ def test_a_file_name_that_no_line_can_show_is_refused(book, name):
     ("content", "message"),
     [
         (gzip.compress(gzip.compress(b"a,b", mtime=0), mtime=0), "is packed and no text; unpack"),
-        (b"%PDF-1.4 \xff", "is a PDF, HTML or XML file; save it as"),
-        (b"\n<html><table><tr>", "is a PDF, HTML or XML file; save it as"),
+        (b"%PDF-1.4 \xff", "is a PDF, HTML or XML file, a picture or a database; save it as"),
+        (b"\n<html><table><tr>", "is a PDF, HTML or XML file"),
+        (b"\xef\xbb\xbf\n<!-- ERP --><table><tr>", "is a PDF, HTML or XML file"),
+        (b"SQLite format 3\0\x10\0\x01\xff", "is a PDF, HTML or XML file, a picture or a database"),
         (b"PK\x05\x06" + bytes(18), "no header found|encoding cannot be told"),
     ],
 )
@@ -1067,6 +1104,35 @@ def test_a_workbook_that_kills_its_reader_is_named(book, capfd):
     ):
         book.run("ingest")
     assert "memory allocation" not in capfd.readouterr().err
+
+
+def test_a_cell_in_the_farthest_corner_of_a_sheet_is_too_large(book):
+    write_xlsx(book.raw / "a.xlsx", {"S": [HEADER, *ROWS]})
+    with zipfile.ZipFile(book.raw / "a.xlsx") as whole:
+        parts = {name: whole.read(name) for name in whole.namelist()}
+    corner = b'<dimension ref="A1:XFD1048576"/><sheetData>'
+    parts["xl/worksheets/s1.xml"] = parts["xl/worksheets/s1.xml"].replace(b"<sheetData>", corner)
+
+    def write() -> None:
+        with zipfile.ZipFile(book.raw / "a.xlsx", "w") as copy:
+            for name, part in parts.items():
+                copy.writestr(name, part)
+
+    write()  # as programs have it that do not count cells
+    book.run("ingest")
+    assert book.cells() == ROWS
+    cell = b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row></sheetData>'
+    parts["xl/worksheets/s1.xml"] = parts["xl/worksheets/s1.xml"].replace(b"</sheetData>", cell)
+    write()
+    with pytest.raises(UserError, match=r"raw/a\.xlsx: its reader dies; .* too large"):
+        book.run("ingest")
+
+
+def test_a_line_without_end_is_refused_before_it_fills_the_memory(book):
+    content = csv_text([HEADER, *ROWS]).encode() + b"x" * 40_000_000
+    (book.raw / "a.csv.gz").write_bytes(gzip.compress(content, 1, mtime=0))
+    with pytest.raises(UserError, match=r"raw/a\.csv\.gz, line 7: does not end within 8,000,000"):
+        book.run("ingest")
 
 
 def test_a_crash_of_the_reader_is_one_line(book, capfd):

@@ -75,6 +75,8 @@ _CANDIDATES = [
 ]
 # So few letters are no sign of a rare encoding.
 _FEW = 4
+# So much more of the letters are common in the right one of several Asian encodings.
+_CLEAR = 0.4
 # Bytes of a file that show whether it is UTF-16.
 _HEAD = 1 << 16
 _LATIN = (*("cp1252", "cp1250", "iso8859_2", "cp1254", "cp1257", "cp850", "mac_roman", "cp857"),)
@@ -129,6 +131,9 @@ def guess_encoding(sample: bytes) -> str | None:
     }
     best = [max(latin, key=latin.get)] if latin else []
     best += [name for name in likely if name not in _LATIN]
+    # Common words of one Asian language are half common letters of another one, and no more.
+    top = max((shares[name] for name in best if name in WIDE), default=0)
+    best = [name for name in best if name not in WIDE or shares[name] > top - _CLEAR]
     if not best and _share(sample, "cp932", _NARROW_KANA) < 0.9:
         # Korean in rare words only, if it is nothing else.
         best = ["cp949"] if _share(sample, "cp949", _SYLLABLES) >= 0.9 else []

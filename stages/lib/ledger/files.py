@@ -23,7 +23,7 @@ from datetime import datetime, time
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from hashlib import blake2b, file_digest
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -50,13 +50,18 @@ _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 # Beginnings of files that no encoding makes a ledger of.
 _NO_TEXT = re.compile(
     rb"(?P<packed>PK\x03\x04|\xd0\xcf\x11\xe0|\x1f\x8b|PAR1|\x28\xb5\x2f\xfd|7z\xbc\xaf|BZh\d|\xfd7zXZ)"
-    rb"|%PDF|\s*<(?:\?xml|!doctype|html|table|meta|head)\b",
+    rb"|ARROW1\0|SQLite format 3\0|\x89PNG|\xff\xd8\xff|%PDF|\{\\rtf"
+    rb"|(?:\xef\xbb\xbf)?\s*<(?:[?!]|(?:html|table|meta|head|style|div)\b)",
     re.I,
 )
 # So many lines that are not ASCII tell the encoding, and so many bytes of them.
 _SAMPLE_LINES = 5_000
 _SAMPLE_BYTES = 1 << 16
 _DAMAGED = (OSError, EOFError, zlib.error)
+# Where the last cell of a sheet stands is said near its beginning.
+_CORNER = re.compile(rb'<dimension ref="\w+:([A-Z]{1,3})(\d{1,7})"')
+_HEAD_BYTES = 4096
+_MANY_CELLS = 10_000_000
 
 # A cell may be as long as a block; an unclosed quote is found by other means.
 csv.field_size_limit(1 << 30)
@@ -109,13 +114,20 @@ def file_kind(path: Path) -> str:
 
 
 def may_kill_its_reader(path: Path) -> bool:
-    """Return whether the file at `path` is a workbook of Excel 97: where one is corrupt, its reader
-    may ask for a terabyte of memory and be aborted with its process."""
+    """Return whether the reader of the workbook at `path` may ask for a terabyte of memory and be
+    aborted with its process: one of Excel 97 may be corrupt, one of today may have a cell in the
+    farthest corner, and all cells up to there are made."""
     try:
         with open(path if path.is_file() else os.devnull, "rb") as file:
-            return file.read(8) == _OLE2
-    except OSError:
+            if file.read(8) == _OLE2:
+                return True
+            with zipfile.ZipFile(file) as book:
+                parts = [part for part in book.namelist() if "worksheets/" in part]
+                heads = [book.open(part).read(_HEAD_BYTES) for part in parts]
+    except (OSError, EOFError, zlib.error, ValueError, NotImplementedError, zipfile.BadZipFile):
         return False
+    corners = filter(None, map(_CORNER.search, heads))
+    return any(26 ** (len(c[1]) - 1) * int(c[2]) > _MANY_CELLS for c in corners)
 
 
 def file_size(path: Path) -> int:
@@ -168,6 +180,13 @@ def find_encoding(path: Path) -> str:
         with open(path, "rb") as packed, _unpacked(packed) as file:
             while chunk := file.read(1 << 20):
                 if not total:
+                    if found := _NO_TEXT.match(chunk):
+                        raise UserError(
+                            f"{path}: is packed and no text; unpack it"
+                            if found["packed"]
+                            else f"{path}: is a PDF, HTML or XML file, a picture or a database; "
+                            "save it as .xlsx or .csv"
+                        )
                     for mark, name in _BOMS:
                         if chunk.startswith(mark):
                             return name
@@ -175,12 +194,6 @@ def find_encoding(path: Path) -> str:
                         return name
                     if b"\x1b$B" in chunk and chunk.isascii():
                         return "iso2022_jp"
-                    if found := _NO_TEXT.match(chunk):
-                        raise UserError(
-                            f"{path}: is packed and no text; unpack it"
-                            if found["packed"]
-                            else f"{path}: is a PDF, HTML or XML file; save it as .xlsx or .csv"
-                        )
                 total += len(chunk)
                 if clean:
                     try:
@@ -271,6 +284,11 @@ def text_blocks(
                     line += block.count("\n")
                 if not chunk:
                     return
+                if len(rest) > LONGEST_RECORD_CHARS:
+                    raise UserError(
+                        f"{path}, line {line}: does not end within {LONGEST_RECORD_CHARS:,} "
+                        "characters; it is no ledger, or has lost its line ends: write it again"
+                    )
     except UnicodeError as error:
         raise UserError(f"{path}: is not {encoding}: {error}") from None
     except LookupError:
@@ -314,7 +332,8 @@ def read_records(block: Block, delimiter: str, quote: str, last: bool) -> Record
     rows, starts, broken, start = [], [], [], 0
     while start < len(lines):
         # A record still open at the end swallows the NUL line, which text never holds.
-        offset, reader = start, _reader(chain(islice(lines, start, None), "\0"), delimiter, quote)
+        following = map(lines.__getitem__, range(start, len(lines)))
+        offset, reader = start, _reader(chain(following, "\0"), delimiter, quote)
         try:
             for row in reader:
                 if row == ["\0"]:
@@ -359,7 +378,7 @@ def typed_cells(column: pa.Array, is_used: bool) -> list:
         # What is finer than a second is cut off in any case, and Python has no nanoseconds.
         column = column.cast(pa.timestamp("us", kind.tz), safe=False)
     cells = column.to_pylist()
-    if "binary" not in str(kind):
+    if pa.types.is_nested(kind) or "binary" not in str(kind):
         return cells
     errors = "strict" if is_used else "backslashreplace"
     return [cell if cell is None else cell.decode("utf-8", errors) for cell in cells]

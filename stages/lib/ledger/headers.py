@@ -1,12 +1,12 @@
 """Find the header of a sheet, and which of its columns is which."""
 
-import unicodedata
 from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
 from stages.lib.ledger.files import cell_text
+from stages.lib.ledger.text import clean_text
 from stages.lib.params import UserError
 
 HEADER_SEARCH_ROWS = 50
@@ -21,10 +21,15 @@ class Layout(NamedTuple):
     width: int
 
 
+# Turkish has an i with a dot and one without, each with a capital of its own.
+_ONE_I = str.maketrans({"ı": "i", "\u0307": None})
+
+
 @lru_cache(maxsize=10_000)
 def header_key(text: str) -> str:
-    """Return what all spellings of a header cell share: no case, no spaces, no full width."""
-    return "".join(unicodedata.normalize("NFKC", text).casefold().replace("\ufeff", "").split())
+    """Return what all spellings of a header cell share: no case, no spaces, no full width, no
+    invisible characters."""
+    return "".join(clean_text(text, "fold").split()).translate(_ONE_I)
 
 
 def name_cells(header: list) -> list[str]:

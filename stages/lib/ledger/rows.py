@@ -69,6 +69,8 @@ def read_columns(rows: list[list], layout: Layout, roles: dict[str, str]) -> dic
         texts = [cell if type(cell) is str else convert(cell) for cell in cells]
         # As programs write codes that Excel must not take for numbers: ="0101".
         column = pa.array(texts, pa.string())
+        if pc.any(pc.match_substring(column, "\0")).as_py():
+            column = pc.replace_substring(column, "\0", "")
         if pc.any(pc.starts_with(column, '="')).as_py():
             column = pc.replace_substring_regex(column, r'^="([^"]*)"$', r"\1")
         arrays[name] = column
@@ -147,10 +149,10 @@ def find_totals(
     for i in np.flatnonzero(~filled[label] & ~found):
         cells = [_folded(cell) for cell in rows[i]]
         if named := [cell for cell in cells if total.search(cell)]:
-            spoken = [name for name in speaking if filled[name][i]]
-            dated = [name for name in spoken if rules.roles[name] == "date"]
-            others = [_folded(columns[name][i].as_py()) for name in spoken if name not in dated]
-            alone = all(total.search(cell) for cell in others)
+            spoken = {n: _folded(columns[n][i].as_py()) for n in speaking if filled[n][i]}
+            others = [name for name, cell in spoken.items() if not total.search(cell)]
+            dated = [name for name in others if rules.roles[name] == "date"]
+            alone = others == dated
             found[i] = alone and (
                 not dated or (not filled_down and any(map(bare.fullmatch, named)))
             )
