@@ -444,7 +444,7 @@ def main() -> None:
     }
     # The bar ends its line before an error begins another.
     bar = tqdm(total=2 * len(sizes), desc="preprocess", mininterval=1)
-    with table_writers(schemas) as (transactions, rejects, chart), bar:
+    with bar, table_writers(schemas) as (transactions, rejects, chart):
         tasks = make_tasks(params, sizes, bar)
         for _, part in map_ordered(clean_group, tasks, min(cores(), len(tasks))):
             transactions.write(part.taken)

@@ -124,7 +124,8 @@ def read_rows(label: str, fields: list[str]) -> Rows:
     """Return what the split needs to know of every row of the base table."""
     with open_table(IN) as file:
         groups, names = file.num_row_groups, file.schema_arrow.names
-    if missing := [name for name in (label, *fields) if name not in names]:
+    needed = dict.fromkeys((label, *fields, "row_id", "date", "group"))
+    if missing := [name for name in needed if name not in names]:
         raise UserError(
             f"{IN}: has no column {', '.join(missing)}; split.label_column and feature.fields "
             f"name columns of the base table: {', '.join(names)}"

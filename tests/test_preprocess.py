@@ -1,6 +1,7 @@
 """Raw rows in, clean rows and counted refusals out."""
 
 import re
+import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -423,15 +424,20 @@ def test_a_corrupt_input_is_named(book):
         book.run("preprocess")
 
 
-def test_the_progress_bar_leaves_the_line_to_the_error(book, capsys):
+@pytest.mark.parametrize("fault", ["cannot be read", "cannot be written"])
+def test_the_progress_bar_leaves_the_line_to_the_error(book, capsys, fault):
     run(book, row())
-    path = Path("data/ingest/transactions.parquet")
-    content = bytearray(path.read_bytes())
-    content[20] ^= 1
-    path.write_bytes(content)
+    if fault == "cannot be read":
+        path = Path("data/ingest/transactions.parquet")
+        content = bytearray(path.read_bytes())
+        content[20] ^= 1
+        path.write_bytes(content)
+    else:
+        shutil.rmtree("data/preprocess")
+        Path("data/preprocess").touch()
     capsys.readouterr()
     # The traceback that `found` holds would keep a bar open that nobody closes.
-    with pytest.raises(UserError, match=r"transactions.parquet: cannot be read") as found:
+    with pytest.raises(UserError, match=rf"transactions.parquet.*: {fault}") as found:
         book.run("preprocess")
     err = capsys.readouterr().err
     assert found and "preprocess:" in err and err.endswith("\n")

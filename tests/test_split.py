@@ -8,6 +8,7 @@ import pytest
 from ledger_files import HEADER, csv_text
 
 from stages import split
+from stages.lib import tables
 from stages.lib.params import UserError
 from stages.lib.tables import read_table
 
@@ -430,4 +431,7 @@ def test_the_impossible_is_one_line(book, split_params, feature_params, message)
 def test_a_field_that_the_base_table_lacks_is_named(book):
     book.feature["fields"] = ["code"]
     with pytest.raises(UserError, match=r"has no column code; .*feature.fields"):
+        book.run("split")
+    tables.write_table(read_table(split.IN).drop(["date", "group"]), split.IN)
+    with pytest.raises(UserError, match=r"has no column code, date, group; "):
         book.run("split")

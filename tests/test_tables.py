@@ -1,7 +1,9 @@
 """Files appear whole or not at all, and damage is noticed."""
 
+import errno
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -110,6 +112,15 @@ def test_truncated_and_missing_files_name_the_stage(tmp_path, table):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(UserError, match=r"t\.parquet: cannot be read .* rebuild it with 'dvc"):
         tables.read_table(path)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_named(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(UserError, match=r"t\.parquet: cannot be read \(.*Permission denied"):
+        tables.read_table(tmp_path / "split/t.parquet")
 
 
 def test_a_missing_column_is_named(tmp_path, table):

@@ -151,9 +151,9 @@ def open_table(path: Path | str) -> pq.ParquetFile:
         The file is missing or is not whole; the message names the stage that makes it.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"{path}: not found; build it with 'dvc repro {path.parent.name}'")
     try:
+        if not path.is_file():
+            raise UserError(f"{path}: not found; build it with 'dvc repro {path.parent.name}'")
         if not _is_sealed(path):
             raise _unreadable(path, "its footer is damaged")
         return pq.ParquetFile(path, page_checksum_verification=True)
