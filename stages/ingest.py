@@ -36,7 +36,14 @@ from stages.lib.ledger.headers import (
 )
 from stages.lib.ledger.parallel import cores, map_ordered
 from stages.lib.ledger.privacy import MaskKind, mask_cells, mask_personal
-from stages.lib.ledger.rows import NOT_TRANSACTIONS, Rules, encodable, find_reasons, shown
+from stages.lib.ledger.rows import (
+    MOVED_HEADER,
+    NOT_TRANSACTIONS,
+    Rules,
+    encodable,
+    find_reasons,
+    shown,
+)
 from stages.lib.params import Section, UserError, load_params
 from stages.lib.process import run_stage
 from stages.lib.tables import row_digests, table_writers, write_json
@@ -346,6 +353,12 @@ def sort_rows(
     columns, reasons = find_reasons(
         rows, lines, layout, row_rules(task), [line for line, _ in broken]
     )
+    seen = Sheet(task.file, sheet, layout, task.dialect)
+    if (moved := np.flatnonzero(reasons == MOVED_HEADER)).size:
+        raise UserError(
+            f"{_where(seen, task.params)}, row {lines[moved[0]]}: the header stands here again, "
+            "over columns in another order; make a file or sheet of its own of what follows"
+        )
     good = reasons == ""
     columns = {name: column.filter(pa.array(good)) for name, column in columns.items()}
     hidden, digests, masked = mask_columns(columns, task.params, task.key)
@@ -363,7 +376,6 @@ def sort_rows(
         ],
         schema=REJECTS,
     )
-    seen = Sheet(task.file, sheet, layout, task.dialect)
     seen.rows_read = len(rows) + len(broken)
     seen.reasons = Counter(reason for _, reason, _ in bad)
     seen.masked = masked

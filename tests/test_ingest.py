@@ -409,6 +409,18 @@ def test_error_cells_stay_visible(book, name):
     assert report["rows_rejected"] == 0
 
 
+def test_tabs_and_line_breaks_of_opendocument_part_words(book):
+    write_ods(book.raw / "a.ods", [HEADER, *ROWS])
+    with zipfile.ZipFile(book.raw / "a.ods") as whole:
+        parts = {name: whole.read(name) for name in whole.namelist()}
+    marked = parts["content.xml"].replace(b"O'Brien", b"O'<text:line-break/>Brien<text:tab/>Ltd")
+    with zipfile.ZipFile(book.raw / "a.ods", "w") as copy:
+        for name, part in {**parts, "content.xml": marked}.items():
+            copy.writestr(name, part)
+    book.run("ingest")
+    assert [row[1] for row in book.cells()][3:] == ["O'\nBrien\tLtd"]
+
+
 # Headers
 
 
@@ -715,6 +727,19 @@ def test_header_over_dates_and_amounts_is_noticed(book):
     rows = [[row[1], row[0], *row[2:]] for row in many(20)]
     (book.raw / "a.csv").write_text(csv_text([HEADER, *rows]))
     with pytest.raises(UserError, match=r"only 0 of 20 cells of the column 1 \('Date'\)"):
+        book.run("ingest")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.xlsx"])
+@pytest.mark.parametrize("order", [[0, 2, 1, 3, 4, 5], [4, 1, 2, 3, 0, 5], [5, 0, 1, 2, 3, 4]])
+def test_a_second_header_over_columns_in_another_order_is_noticed(book, name, order):
+    """As one gets who joins the files of two months."""
+    rows = [HEADER, *many(200), *([row[i] for i in order] for row in [HEADER, *many(9)])]
+    if name == "a.csv":
+        (book.raw / name).write_text(csv_text(rows), encoding="utf-8")
+    else:
+        write_xlsx(book.raw / name, {"S": rows})
+    with pytest.raises(UserError, match=r"row 202: the header stands here again, over columns in"):
         book.run("ingest")
 
 

@@ -1,4 +1,5 @@
-"""Show the error cells of workbooks, which python-calamine reads as empty ones.
+"""Show what python-calamine overlooks in workbooks: error cells, which it reads as empty ones, and
+the tabs and line breaks of OpenDocument.
 
 An #N/A is no empty cell: a transaction with one in place of its amount or account would be lost
 without a word. Where a workbook has any, packed formats (.xlsx, .xlsb, .ods) are rewritten in
@@ -48,6 +49,8 @@ def _of_xlsx(sheet: bytes) -> bytes:
 
 def _of_ods(sheet: bytes) -> bytes:
     cell = rb"<table:table-cell\b[^<>]*calcext:value-type=\"error\"[^<>]*>"
+    for mark, white in ((b"tab", b"\t"), (b"line-break", b"\n")):
+        sheet = re.sub(rb"<text:" + mark + rb"\b[^<>]*/>", white, sheet)
     return re.sub(
         cell, lambda tag: re.sub(rb"\soffice:string-value=\"[^\"]*\"", b"", tag[0]), sheet
     )
@@ -98,7 +101,11 @@ _PARTS: list[tuple[re.Pattern, Callable[[bytes], bool], Callable[[bytes], bytes]
         lambda part: _XLSB_MARK.search(part) is not None,
         _of_xlsb,
     ),
-    (re.compile(r"^content\.xml$"), lambda part: b'value-type="error"' in part, _of_ods),
+    (
+        re.compile(r"^content\.xml$"),
+        lambda part: any(m in part for m in (b'type="error"', b"<text:tab", b"<text:line-break")),
+        _of_ods,
+    ),
 ]
 
 
@@ -115,8 +122,8 @@ def _holds(book: zipfile.ZipFile, part: zipfile.ZipInfo, mark: Callable[[bytes],
 
 
 def show_errors(content: bytes) -> bytes:
-    """Return the packed workbook `content` with text such as #N/A in place of error cells; without
-    error cells, or where it cannot be unpacked, `content` itself."""
+    """Return the packed workbook `content` with text such as #N/A in place of error cells, and with
+    tabs and line breaks; where it has none, or cannot be unpacked, `content` itself."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as book:
             if any(part.flag_bits & _ENCRYPTED for part in book.infolist()):

@@ -14,6 +14,8 @@ from stages.lib.ledger.headers import Layout, header_key
 
 # Rows that are no transactions: counted and kept, but no sign of bad data.
 NOT_TRANSACTIONS = ("blank row", "subtotal", "repeated header", "above the header")
+# What follows one of these would be read from the wrong columns.
+MOVED_HEADER = "header of other columns"
 
 
 class Rules(NamedTuple):
@@ -175,6 +177,12 @@ def _is_header(row: list, layout: Layout) -> bool:
     return all(header_key(cell_text(row[p])) == header_key(layout.header[p]) for p in places)
 
 
+def _is_moved_header(row: list, layout: Layout) -> bool:
+    places = [p for p in layout.places.values() if p < len(layout.header)]
+    names = {header_key(layout.header[p]) for p in places} - {""}
+    return len(names) > 1 and names <= {header_key(cell_text(cell)) for cell in row}
+
+
 def find_reasons(
     rows: list[list], lines: list[int], layout: Layout, rules: Rules, lost: list[int]
 ) -> tuple[dict[str, pa.Array], np.ndarray]:
@@ -225,9 +233,10 @@ def find_reasons(
     )
     if layout.header_row:
         one = rules.label if rules.label in layout.places else next(iter(layout.places))
-        spelt = pc.equal(columns[one], layout.header[layout.places[one]])
-        again = where(lambda row: _is_header(row, layout), spelt.to_numpy(zero_copy_only=False))
-        mark(again, "repeated header")
+        cells = pa.array([cell for cell in layout.header if cell.strip()], pa.string())
+        spelt = pc.is_in(columns[one], cells).to_numpy(zero_copy_only=False)
+        mark(where(lambda row: _is_header(row, layout), spelt), "repeated header")
+        mark(where(lambda row: _is_moved_header(row, layout), spelt), MOVED_HEADER)
     mark(find_totals(rows, columns, filled, rules), "subtotal")
     if rules.fixed_width:
         width = layout.width
