@@ -124,11 +124,13 @@ def amount_marks(currency_words: tuple[str, ...], credit_words: tuple[str, ...])
     signs = r"\\" + "".join(
         re.escape(chr(c)) for c in range(0x110000) if unicodedata.category(chr(c)) == "Sc"
     )
-    words = _words(list(currency_words))
+    words, credits = _words(list(currency_words)), _words(list(credit_words))
+    # US$, but CR$ is a credit.
+    lettered = rf"(?!(?:{credits})[{signs}])[A-Z]{{1,3}}[{signs}]"
     currency = (
-        rf"^(?:[A-Z]{{0,3}}[{signs}]|(?:{words})(?![a-z]))|(?:[{signs}]|(?<![a-z])(?:{words}))$"
+        rf"^(?:{lettered}|[{signs}]|(?:{words})(?![a-z]))"
+        rf"|(?:[{signs}]|(?<![a-z])(?:{lettered}|{words}))$"
     )
-    credits = _words(list(credit_words))
     credit = rf"^(?:{credits})(?![a-z])\.?|(?<![a-z])(?:{credits})\.?$"
     return re.compile(currency, re.I), re.compile(credit, re.I)
 
