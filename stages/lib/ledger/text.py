@@ -179,9 +179,10 @@ _NAMED = (
 )
 
 
-def _day(year: int, month: int, day: int) -> date | None:
-    # Two digits: 69 and less is this century, as in POSIX.
-    year += 0 if year >= 100 else 2000 if year < 69 else 1900
+def _day(digits: str, month: int, day: int) -> date | None:
+    year = int(digits)
+    if len(digits) == 2:  # 68 and less is this century, as in POSIX
+        year += 2000 if year < 69 else 1900
     try:
         return date(year, month, day) if 1900 <= year < 2100 else None
     except ValueError:
@@ -225,7 +226,7 @@ def parse_date(text: str, order: Literal["ymd", "dmy", "mdy"]) -> date | None:
             else None
         )
     if re.fullmatch(r"\d{8}", text) and (
-        found := _day(int(text[:4]), int(text[4:6]), int(text[6:]))
+        found := _day(text[:4], int(text[4:6]), int(text[6:]))
     ):
         return found
     if re.fullmatch(r"\d{8}|\d{6}", text):
@@ -235,12 +236,12 @@ def parse_date(text: str, order: Literal["ymd", "dmy", "mdy"]) -> date | None:
         first_is_year = len(match[1]) == 4
         parts = dict(zip("ymd" if first_is_year else order, match.groups(), strict=True))
         if len(parts["y"]) in (2, 4) and max(len(parts["m"]), len(parts["d"])) <= 2:
-            return _day(int(parts["y"]), int(parts["m"]), int(parts["d"]))
+            return _day(parts["y"], int(parts["m"]), int(parts["d"]))
         return None
     bare = unicodedata.normalize("NFKD", text.casefold()).encode("ascii", "ignore").decode()
     for pattern in _NAMED:
         if (match := pattern.fullmatch(bare)) and (month := _month(match["m"])):
-            return _day(int(match["y"]), month, int(match["d"]))
+            return _day(match["y"], month, int(match["d"]))
     return None
 
 
