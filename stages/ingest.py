@@ -458,11 +458,14 @@ def find_dialect(
     """
     delimiters = files.DELIMITERS if reading.delimiter == "auto" else [reading.delimiter]
     quotes = files.QUOTES if reading.quote == "auto" else [reading.quote]
-    found, failures = [], []
+    found, failures, tried = [], [], []
     for delimiter, quote in product(delimiters, quotes):
         rows, lines, _, _ = files.read_records(
             sample, files.DELIMITERS[delimiter], files.QUOTES[quote], last=False
         )
+        if rows in tried:  # most files have no quotes to differ in
+            continue
+        tried.append(rows)
         widths = Counter(map(len, rows))
         try:
             layout = _layout(where, rows, reading, params)

@@ -602,6 +602,17 @@ def test_several_sheets_and_empty_ones(book):
                       ("a.xlsx", "Feb", 2), ("a.xlsx", "Feb", 3)]  # fmt: skip
 
 
+def test_a_workbook_none_of_whose_sheets_is_meant_is_named(book):
+    write_xlsx(book.raw / "a.xlsx", {"Ledger": [HEADER, *ROWS]})
+    write_xlsx(book.raw / "b.xlsx", {"Ledgers": [HEADER, *ROWS], "Notes": [["x"]]})
+    book.ingest["reading"][0]["sheets"] = ["ledger"]
+    with pytest.raises(UserError, match=r"raw/b\.xlsx: .* sheets ledger, but none of its 2 fits"):
+        book.run("ingest")
+    book.ingest["reading"][0]["sheets"] = ["ledger*"]
+    book.run("ingest")
+    assert book.cells() == ROWS * 2
+
+
 def test_rows_far_below_a_blank_top_are_not_overlooked(book):
     write_xlsx(book.raw / "a.xlsx", {"S": [[""]] * 60 + [HEADER, *ROWS]})
     with pytest.raises(UserError, match="sheet 'S': no header found"):

@@ -449,7 +449,7 @@ def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iter
     Raises
     ------
     UserError
-        The workbook is truncated, corrupt or locked with a password.
+        The workbook is truncated, corrupt or locked with a password, or no sheet matches.
     """
     import python_calamine as calamine
 
@@ -460,6 +460,14 @@ def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iter
         with _silent():
             book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
         errors = {} if packed else list_errors(content)
+        if not any(
+            fits(sheet.name, pattern) for sheet in book.sheets_metadata for pattern in patterns
+        ):
+            raise UserError(
+                f"{path}: ingest.reading has sheets {' | '.join(patterns)}, but none of its "
+                f"{len(book.sheets_metadata)} fits; correct that, or leave the file out of "
+                "ingest.files"
+            )
         for number, sheet in enumerate(book.sheets_metadata):
             if sheet.typ != calamine.SheetTypeEnum.WorkSheet:
                 continue
