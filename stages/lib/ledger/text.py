@@ -225,9 +225,7 @@ def parse_date(text: str, order: Literal["ymd", "dmy", "mdy"]) -> date | None:
             if 20000 <= int(text[:5]) < 73051
             else None
         )
-    if re.fullmatch(r"\d{8}", text) and (
-        found := _day(text[:4], int(text[4:6]), int(text[6:]))
-    ):
+    if re.fullmatch(r"\d{8}", text) and (found := _day(text[:4], int(text[4:6]), int(text[6:]))):
         return found
     if re.fullmatch(r"\d{8}|\d{6}", text):
         cuts = (2, 4) if order != "ymd" else (len(text) - 4, len(text) - 2)
