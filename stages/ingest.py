@@ -77,7 +77,10 @@ REJECTS = pa.schema(
 )
 
 # Loose on purpose: what a cell means is decided by preprocess, with the user's parameters.
-_AMOUNT = r"^(?:[-–—]|[^0-9]{0,8}[0-9][0-9.,'’´`\x{301}\s]*(E0)?[^0-9]{0,8})$"
+_AMOUNT = (
+    r"^(?:[A-Z]{0,3}[\p{Sc}원\s]*[-–—−][\p{Sc}원\s]*"
+    r"|[^0-9]{0,8}[0-9][0-9.,'’´`\x{301}\s]*(E0)?[^0-9]{0,8})$"
+)
 # RE2 takes 12 milliseconds to compile \pL{3,10}, once a column and sheet.
 _WORD = r"[^\x00-\x40]{3,10}"
 _DATE = (
@@ -86,7 +89,11 @@ _DATE = (
     + r"\.?)\s?[-/.\s월月]\s?\d{1,4}"
     r"|\d{8}(\d{4}|\d{6})?|\d{6}|\d{5}(\.\d+)?"
     r"|\d{1,2}(st|nd|rd|th|er)?\.?[ -]?(de |of )?" + _WORD + r"\.?,?[ -]?(de |del )?\d{2,4}"
-    r"|\d{4}[ -]?" + _WORD + r"[ -]?\d{1,2}|" + _WORD + r"\.? \d{1,2}(st|nd|rd|th)?,? \d{2,4})"
+    r"|\d{4}[ -]?"
+    + _WORD
+    + r"[ -]?\d{1,2}|"
+    + _WORD
+    + r"[-/. ]{0,2}\d{1,2}(st|nd|rd|th)?[-/., ]{1,2}\d{2,4})"
     r"([^0-9].*)?$"
 )
 # Columns that the pipeline makes itself: one of the ledger would be lost under such a name.

@@ -773,9 +773,11 @@ def test_header_over_other_columns_is_noticed_by_the_other_files(book):
     ("place", "cells"),
     [
         (3, ["１２，３００", "￦1,200", "1\u00a0200,50 €", "1\u202f200", "５００원", "5.-", "1´2"]),
+        (3, [" $-   ", "₩ -", "−", "- €", "-원", "R$ -"]),  # zeros of accounting formats
         (0, ["２０２０년 4월 16일", "200416", "16.04.20", "Mon, 16 Apr 2020", "16 04 2020"]),
         (0, ["2020\u00a04\u00a016", "1er mars 2020", "16 de abril de 2020", "April 16th, 2020"]),
         (0, ["20200416T101500", "2020.04.16(목)", "20200416101500", "43937.5"]),
+        (0, ["Apr-16-2020", "Apr/16/20", "April.16,2020"]),
         (4, ["０１０１", "0101\u00a0", "\u20070101"]),
     ],
 )  # fmt: skip
@@ -908,6 +910,13 @@ def test_short_rows_are_filled_on_request(book):
     book.ingest["reading"][0]["short_rows"] = "fill"
     book.run("ingest")
     assert book.cells()[-1] == ["2020-04-16", "a", "b", "1", "0101", ""]
+
+
+def test_bytes_that_are_no_text_in_a_header_cell_that_no_column_takes(book):
+    content = csv_text([[*HEADER, "X"], *([*row, ""] for row in ROWS)]).encode()
+    (book.raw / "a.csv").write_bytes(content.replace(b",X\n", b",\xff\n"))
+    book.run("ingest")
+    assert book.cells() == ROWS
 
 
 def test_bytes_that_are_no_text_cost_their_row_only(book):

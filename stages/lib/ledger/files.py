@@ -460,13 +460,13 @@ def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iter
         with _silent():
             book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
         errors = {} if packed else list_errors(content)
-        if not any(
-            fits(sheet.name, pattern) for sheet in book.sheets_metadata for pattern in patterns
-        ):
+        names = [sheet.name for sheet in book.sheets_metadata]
+        if not any(fits(name, pattern) for name in names for pattern in patterns):
             raise UserError(
                 f"{path}: ingest.reading has sheets {' | '.join(patterns)}, but none of its "
-                f"{len(book.sheets_metadata)} fits; correct that, or leave the file out of "
-                "ingest.files"
+                f"{len(names)} fits; correct that, or leave the file out of ingest.files"
+                if names
+                else f"{path}: has no sheets; save it again as .xlsx"
             )
         for number, sheet in enumerate(book.sheets_metadata):
             if sheet.typ != calamine.SheetTypeEnum.WorkSheet:

@@ -122,7 +122,11 @@ def find_layout(
                 f"({complete[0] + 1} keeps all rows below it)"
             )
     places |= {name: position - 1 for name, position in positions.items()}
-    header = [cell_text(cell) for cell in rows[best]] if best >= 0 else []
+    # Undecodable bytes of a cell that no column takes are no reason to stop.
+    header = [
+        cell_text(cell).encode("utf-8", "backslashreplace").decode()
+        for cell in (rows[best] if best >= 0 else [])
+    ]
     lacking = [name for name in required if name not in places]
     if lacking:
         cells = " | ".join(name for name in name_cells(header) if name)
