@@ -745,13 +745,23 @@ def test_header_over_dates_and_amounts_is_noticed(book):
 @pytest.mark.parametrize("order", [[0, 2, 1, 3, 4, 5], [4, 1, 2, 3, 0, 5], [5, 0, 1, 2, 3, 4]])
 def test_a_second_header_over_columns_in_another_order_is_noticed(book, name, order):
     """As one gets who joins the files of two months."""
-    rows = [HEADER, *many(200), *([row[i] for i in order] for row in [HEADER, *many(9)])]
+    again = [name.upper() for name in HEADER]
+    rows = [HEADER, *many(200), *([row[i] for i in order] for row in [again, *many(9)])]
     if name == "a.csv":
         (book.raw / name).write_text(csv_text(rows), encoding="utf-8")
     else:
         write_xlsx(book.raw / name, {"S": rows})
     with pytest.raises(UserError, match=r"row 202: the header stands here again, over columns in"):
         book.run("ingest")
+
+
+def test_a_header_that_stands_again_in_capitals_is_no_transaction(book):
+    rows = many(5)
+    again = [name.upper() for name in HEADER]
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *rows, again, *rows]), encoding="utf-8")
+    book.run("ingest")
+    assert book.cells() == rows * 2
+    assert book.rejects() == [(7, "repeated header")]
 
 
 def test_header_over_other_columns_is_noticed_by_the_other_files(book):

@@ -15,7 +15,8 @@ from stages import ingest
 from stages.lib.ledger import files
 from stages.lib.params import UserError
 
-PARAMS = ingest.IngestParams.model_validate(INGEST)
+# Among thousands of texts some are addresses, which masking would change.
+PARAMS = ingest.IngestParams.model_validate({**INGEST, "mask": []})
 SILENT = SimpleNamespace(update=lambda size: None)
 CALM = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 FEW, MANY = settings(max_examples=40, **CALM), settings(max_examples=2000, **CALM)

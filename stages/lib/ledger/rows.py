@@ -233,8 +233,8 @@ def find_reasons(
     )
     if layout.header_row:
         one = rules.label if rules.label in layout.places else next(iter(layout.places))
-        cells = [cell for cell in layout.header if cell.strip()]
-        spelt = pc.is_in(columns[one], pa.array(cells, pa.string())).to_numpy(zero_copy_only=False)
+        cells = pa.array([cell for cell in layout.header if cell.strip()], pa.string())
+        spelt = pc.is_in(pc.utf8_lower(columns[one]), pc.utf8_lower(cells)).to_numpy(False)
         mark(where(lambda row: _is_header(row, layout), spelt), "repeated header")
         mark(where(lambda row: _is_moved_header(row, layout), spelt), MOVED_HEADER)
     mark(find_totals(rows, columns, filled, rules), "subtotal")
