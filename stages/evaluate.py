@@ -5,8 +5,8 @@ Reads ``models/train/``, ``metrics/train/plots/``, ``data/tokenize/{val,test}``,
 ``data/baseline/predictions.parquet``. Writes ``metrics/evaluate/metrics.json``,
 ``metrics/evaluate/report.html`` with its curves as ``metrics/evaluate/plots/*.csv``, and in
 ``data/evaluate/`` the predictions as parquet, what the report lists as CSV for a spreadsheet, and
-``calibration.json``, which `predict` reads.
-Parameters: ``evaluate``, ``feature.fields``, ``model.trust_remote_code``.
+``calibration.json``, which `predict` reads. Parameters: ``evaluate``, ``feature``, ``preprocess``,
+``ingest.mask``, ``model.trust_remote_code``.
 
 The temperature and the auto-post thresholds are fitted on the validation rows and reported on the
 test rows.
@@ -62,8 +62,18 @@ class EvaluateParams(Section):
     suspect_probability: float = Field(gt=0, lt=1)
 
 
-class VisibleFields(Section, extra="ignore"):
-    """The one key of the section ``feature`` that this stage reads."""
+class PersonalData(Section, extra="ignore"):
+    """The one key of the section ``ingest`` that this stage notes."""
+
+    mask: list[str]
+
+
+class Preprocess(Section, extra="allow"):
+    """The section ``preprocess``, which this stage notes."""
+
+
+class Feature(Section, extra="allow"):
+    """The section ``feature``, which this stage notes, and the key that it reads."""
 
     fields: list[str]
 
@@ -409,8 +419,9 @@ def write_findings(findings: dict[str, list[dict]], fields: list[str]) -> None:
     write_csv([*header, *fields], rows, OUT / "suspects.csv", "utf-8-sig")
 
 
-def write_calibration(scored: Scored) -> None:
-    """Write what was fitted on the validation rows, for whoever codes new rows with this model."""
+def write_calibration(scored: Scored, rows_made_with: dict[str, object]) -> None:
+    """Write what `predict` must know of the model: what was fitted on the validation rows, and the
+    parameters by which a row becomes what the model has learned to read."""
     calibration = {
         "model": file_sha256(MODEL / "manifest.json"),
         "temperature": scored.temperature,
@@ -418,6 +429,7 @@ def write_calibration(scored: Scored) -> None:
             f"autopost{target * 100:.0f}": threshold
             for target, threshold in scored.thresholds.items()
         },
+        "rows_made_with": rows_made_with,
     }
     write_json(calibration, OUT / "calibration.json")
 
@@ -435,7 +447,13 @@ def write_plots(scores: RowScores, rival: RowScores) -> dict[str, list[dict]]:
 
 
 def main() -> None:
-    sections = load_params(evaluate=EvaluateParams, model=ModelTrust, feature=VisibleFields)
+    sections = load_params(
+        evaluate=EvaluateParams,
+        model=ModelTrust,
+        ingest=PersonalData,
+        preprocess=Preprocess,
+        feature=Feature,
+    )
     params, fields = sections.evaluate, sections.feature.fields
     sides = {side: read_table(SPLIT / f"{side}.parquet") for side in ("train", "val", "test")}
     train, test = sides["train"], sides["test"]
@@ -469,7 +487,14 @@ def main() -> None:
         prediction_table(model, test, known, scored.thresholds), OUT / "predictions.parquet"
     )
     write_findings(findings, fields)
-    write_calibration(scored)
+    write_calibration(
+        scored,
+        {
+            f"{section}.{key}": value
+            for section in ("ingest", "preprocess", "feature")
+            for key, value in getattr(sections, section)
+        },
+    )
     untrained = model.label[model.label >= scored.trained]
     report = {
         **findings,

@@ -5,10 +5,10 @@
 No stage of ``dvc.yaml``: it runs whenever new rows arrive, and leaves the experiment as it is.
 
 Reads NEW, a file or folder in the form of the ledger (its columns of accounts are not read),
-``models/train/``, ``data/evaluate/calibration.json``, ``dvc.lock`` and the parameters. Takes the
-rows through ``ingest``, ``preprocess`` and ``feature`` in a temporary folder, so that they become
-what the model was trained on. Writes OUT.csv: each row with its account, probability and next best
-accounts, and each refused row with the reason. Parameters: ``ingest``, ``preprocess``, ``feature``,
+``models/train/``, ``data/evaluate/calibration.json`` and the parameters. Takes the rows through
+``ingest``, ``preprocess`` and ``feature`` in a temporary folder, so that they become what the model
+was trained on. Writes OUT.csv: each row with its account, probability and next best accounts, then
+each refused row with the reason. Parameters: ``ingest``, ``preprocess``, ``feature``,
 ``evaluate.batch_tokens``, ``model.trust_remote_code``.
 """
 
@@ -19,11 +19,12 @@ import sys
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
-from typing import NamedTuple
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from pydantic import Field, ValidationError
 from ruamel.yaml import YAML
 
 from stages.feature import FeatureParams
@@ -37,29 +38,24 @@ from stages.lib.model.base_model import (
     resolve_base_model,
 )
 from stages.lib.model.prompt import encode_prompts
-from stages.lib.params import (
-    PARAM_FILES,
-    Section,
-    UserError,
-    load_params,
-    read_param_files,
-    read_yaml,
-)
+from stages.lib.params import PARAM_FILES, Section, UserError, load_params, read_param_files
 from stages.lib.process import run_stage
 from stages.lib.spreadsheet import write_csv
-from stages.lib.tables import read_json, read_table
+from stages.lib.tables import read_json, read_table, replace_file
 from stages.preprocess import PreprocessParams
 
 SHARED = ("ingest", "preprocess", "feature")
 MODEL = Path("models/train")
 CALIBRATION = Path("data/evaluate/calibration.json")
 ORIGIN = ("source_file", "source_sheet", "source_row")
+# Rows that say nothing. A subtotal is listed: where no row has an account, it may be none.
+SILENT = tuple(reason for reason in NOT_TRANSACTIONS if reason != "subtotal")
 
 
 class BatchTokens(Section, extra="ignore"):
     """The one key of the section ``evaluate`` that is read here."""
 
-    batch_tokens: int
+    batch_tokens: int = Field(ge=1)
 
 
 class ModelTrust(Section, extra="ignore"):
@@ -68,113 +64,111 @@ class ModelTrust(Section, extra="ignore"):
     trust_remote_code: bool
 
 
-class Fitted(NamedTuple):
-    """What belongs to the trained model beside its weights.
+class Calibration(Section):
+    """What `evaluate` wrote of the model; a threshold is None where no confidence was enough."""
 
-    `accounts` are code and name in the order of the scores; `thresholds` are confidences by name,
-    None where no confidence was enough.
-    """
-
-    accounts: list[dict[str, str]]
-    fields: list[str]
-    max_tokens: int
-    base_model: dict
-    temperature: float
-    thresholds: dict[str, float | None]
+    model: str
+    temperature: float = Field(gt=0)
+    thresholds: dict[str, Annotated[float, Field(gt=0, le=1)] | None]
+    rows_made_with: dict[str, object]
 
 
 # The model ---------------------------------------------------------------------------------------
 
 
-def load_fitted(fields: list[str]) -> Fitted:
-    """Return what belongs to the model in ``models/train/``.
+def load_calibration() -> Calibration:
+    """Return what `evaluate` wrote of the model in ``models/train/``.
 
     Raises
     ------
     UserError
-        There is no model, it was trained on other fields than `fields`, or the calibration is
-        that of another model.
+        There is no model, it is damaged, or the calibration is that of another one.
     """
+    from stages.lib.model.scoring import verify_manifest
+
     if not (MODEL / "manifest.json").is_file():
         raise UserError(f"{MODEL}: holds no model; run 'dvc repro', or fetch it with 'dvc pull'")
-    label_map, calibration = read_json(MODEL / "label_map.json"), read_json(CALIBRATION)
-    if calibration["model"] != file_sha256(MODEL / "manifest.json"):
+    verify_manifest(MODEL)
+    try:
+        calibration = Calibration.model_validate(read_json(CALIBRATION))
+    except ValidationError as error:
+        what = error.errors()[0]
+        key = ".".join(map(str, what["loc"]))
         raise UserError(
-            f"{CALIBRATION}: belongs to another model than the one in {MODEL}; run 'dvc repro'"
-        )
-    prompt = label_map["prompt"]
-    if prompt["fields"] != fields:
+            f"{CALIBRATION}: {key}: {what['msg']}; make it again with 'python -m stages.evaluate'"
+        ) from None
+    if calibration.model != file_sha256(MODEL / "manifest.json"):
         raise UserError(
-            f"params.yaml: feature.fields: expected {', '.join(prompt['fields'])}, which the model "
-            f"in {MODEL} was trained on, got {', '.join(fields)}; run 'dvc repro'"
+            f"{CALIBRATION}: belongs to another model than the one in {MODEL}; fetch both with "
+            "'dvc pull', or run 'python -m stages.evaluate'"
         )
-    return Fitted(
-        accounts=label_map["accounts"],
-        fields=fields,
-        max_tokens=prompt["max_tokens"],
-        base_model=read_json(MODEL / "manifest.json")["base_model"],
-        temperature=calibration["temperature"],
-        thresholds=calibration["thresholds"],
-    )
+    return calibration
 
 
-def check_lock(lock: dict, sections: dict[str, tuple[str, object]]) -> None:
-    """Raise UserError if rows would be made in another way than those that the model learned.
+def check_params(rows_made_with: dict[str, object], params: dict[str, tuple[str, object]]) -> None:
+    """Raise UserError if rows would be made in another way than those that the model has learned.
 
-    How files are read (``ingest``) may differ: new files may have other headers.
+    How files are read may differ, as new files may have other headers; what is masked may not.
 
     Parameters
     ----------
-    lock : dict
-        The content of ``dvc.lock``.
-    sections : dict of str to (str, object)
+    rows_made_with : dict of str to object
+        Values by section and key, as in ``feature.fields``, as `evaluate` noted them.
+    params : dict of str to (str, object)
         As `read_param_files` returns them.
     """
-    for stage in ("preprocess", "feature"):
-        file, content = sections[stage]
-        locked = lock.get("stages", {}).get(stage, {}).get("params", {}).get(file, {}).get(stage)
-        if locked != content:
+    for name, noted in rows_made_with.items():
+        section, key = name.split(".")
+        file, content = params[section]
+        if content[key] != noted:
             raise UserError(
-                f"{file}: {stage} is not what the rows of the model were made with (dvc.lock); "
-                "undo the change, or run 'dvc repro'"
+                f"{file}: {name}: expected {noted}, with which the model in {MODEL} was trained, "
+                f"got {content[key]}; undo the change, or run 'dvc repro'"
             )
 
 
-def score(base: pa.Table, fitted: Fitted, batch_tokens: int, trust_remote_code: bool) -> RowScores:
-    """Return the scores of the rows of a base table; their accounts are unknown."""
+def score(base: pa.Table, temperature: float, params: SimpleNamespace) -> tuple[list, RowScores]:
+    """Return the model's accounts, and the scores of the rows of a base table.
+
+    The accounts, in the order of the scores, have the keys acct_code and acct_name.
+    """
     from stages.lib.model.scoring import load_trained_model, score_rows
 
-    trained = load_trained_model(MODEL, trust_remote_code)
-    model = ModelParams(**fitted.base_model, trust_remote_code=trust_remote_code)
-    columns = [base[field].to_pylist() for field in fitted.fields]
+    trust = params.model.trust_remote_code
+    label_map, manifest = (read_json(MODEL / f"{n}.json") for n in ("label_map", "manifest"))
+    trained = load_trained_model(MODEL, trust)
+    model = ModelParams(**manifest["base_model"], trust_remote_code=trust)
+    prompt, accounts = label_map["prompt"], label_map["accounts"]
+    columns = [base[field].to_pylist() for field in prompt["fields"]]
     tokenizer = load_tokenizer(resolve_base_model(model))
-    input_ids, _ = encode_prompts(tokenizer, columns, fitted.max_tokens)
-    logits = score_rows(trained, input_ids, batch_tokens, "score")
-    unknown = np.full(len(logits), len(fitted.accounts))
-    return summarise_scores(logits, unknown, fitted.temperature)
+    input_ids, _ = encode_prompts(tokenizer, columns, prompt["max_tokens"])
+    logits = score_rows(trained, input_ids, params.evaluate.batch_tokens, "score")
+    unknown = np.full(len(logits), len(accounts))
+    return accounts, summarise_scores(logits, unknown, temperature)
 
 
 # The rows ----------------------------------------------------------------------------------------
 
 
-def params_of_new_rows(params: SimpleNamespace, source: Path) -> dict[str, dict]:
+def params_of_new_rows(params: SimpleNamespace, source: str) -> dict[str, dict]:
     """Return the sections of the shared stages for rows that have no account yet.
 
-    Columns that neither the model sees nor ``ingest.required`` names may be missing. No row is
-    left out as a duplicate, and none fails a stage: each refused one is listed with its reason.
+    Columns that the model does not see may be missing, and no row is left out as a duplicate.
     """
     ingest, preprocess, feature = (getattr(params, name).model_dump() for name in SHARED)
+    roles = {name: column["role"] for name, column in ingest["columns"].items()}
     label = params.ingest.label
-    names = {name for name, column in ingest["columns"].items() if column["role"] == "label_name"}
+    unused = {name for name, role in roles.items() if role in ("id", "label", "label_name")}
     used = {feature[f"{kind}_column"] for kind in ("date", "amount", "credit", "group")}
-    used = (used | {*feature["fields"], *ingest["required"]}) - {label} - names
+    used = {*feature["fields"], *used, *ingest["required"]} & roles.keys() - unused
     columns = {name: column for name, column in ingest["columns"].items() if name in used}
     ingest |= {
-        "source": str(source),
+        "source": source,
         "columns": columns | {label: {"role": "label", "names": []}},
-        "required": [name for name in ingest["required"] if name in used],
-        "fill_down": [name for name in ingest["fill_down"] if name in used],
-        "patterns": {name: ingest["patterns"][name] for name in ingest["patterns"] if name in used},
+        "required": [name for name in ingest["required"] if name in used] or list(columns)[:1],
+        # Says that a row without an account need not be a total.
+        "fill_down": [*(name for name in ingest["fill_down"] if name in used), label],
+        "patterns": {name: text for name, text in ingest["patterns"].items() if name in used},
         "max_reject_fraction": 1.0,
     }
     for reading in ingest["reading"]:
@@ -193,90 +187,98 @@ def params_of_new_rows(params: SimpleNamespace, source: Path) -> dict[str, dict]
 def run_shared_stages(sections: dict[str, dict], folder: Path) -> None:
     """Run the shared stages in `folder` with these parameters; exit as they do if one fails."""
     for name, content in zip(PARAM_FILES, (sections, {}), strict=True):
-        with (folder / name).open("w", encoding="utf-8") as file:
+        with replace_file(folder / name) as partial, partial.open("w", encoding="utf-8") as file:
             YAML().dump(content, file)
-    code = str(Path(__file__).resolve().parents[1])
+    paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     for stage in SHARED:
         command = [sys.executable, "-m", f"stages.{stage}"]
-        done = subprocess.run(command, cwd=folder, env={**os.environ, "PYTHONPATH": code})
-        if done.returncode:
+        # In a session of its own it is not interrupted by itself: Ctrl-C ends it from here.
+        done = subprocess.run(command, cwd=folder, env=environment, start_new_session=True)
+        if done.returncode < 0:
+            raise UserError(
+                f"{stage} was killed by signal {-done.returncode}; is the machine short of memory?"
+            )
+        if done.returncode:  # it has said why
             sys.exit(done.returncode)
 
 
-def read_refused(folder: Path) -> list[dict]:
-    """Return origin and reason of each transaction that a shared stage refused."""
-    refused = read_table(folder / "data/ingest/rejects.parquet", [*ORIGIN, "reason"])
-    refused = refused.filter(pc.invert(pc.is_in(refused["reason"], pa.array(NOT_TRANSACTIONS))))
-    rows = refused.to_pylist()
+def read_refused(folder: Path) -> list[list]:
+    """Return origin and reason of each row that a shared stage refused."""
+    ingest = read_table(folder / "data/ingest/rejects.parquet", [*ORIGIN, "reason"])
+    ingest = ingest.filter(pc.invert(pc.is_in(ingest["reason"], pa.array(SILENT)))).to_pylist()
+    rows = [[*(row[name] for name in ORIGIN), row["reason"]] for row in ingest]
     for row in read_table(folder / "data/preprocess/rejects.parquet").to_pylist():
-        column = row.pop("column")
-        rows.append({**row, "reason": f"{row['reason']} in {column}" if column else row["reason"]})
+        reason = f"{row['reason']} in {row['column']}"
+        rows.append([*(row[name] for name in ORIGIN), reason])
     return rows
 
 
-def count_others(folder: Path, coded: int, refused: int) -> dict[str, int]:
-    """Return how many rows are no transactions, by reason; every row must be one of the three."""
+def count_silent(folder: Path, coded: int, refused: int) -> int:
+    """Return how many rows say nothing; every row must be coded, refused or silent."""
     report = read_json(folder / "metrics/ingest/report.json")
-    others = {r: n for r, n in report["reasons"].items() if r in NOT_TRANSACTIONS}
-    if report["rows_read"] != coded + refused + sum(others.values()):
+    silent = sum(report["reasons"].get(reason, 0) for reason in SILENT)
+    if report["rows_read"] != coded + refused + silent:
         raise RuntimeError(f"rows were lost: {report['rows_read']} read, {coded} coded")
-    return others
+    return silent
 
 
-def coded_rows(base: pa.Table, scores: RowScores, fitted: Fitted) -> list[dict]:
-    """Return one record a row: where it came from, its account, the next best, what it says."""
-    records = []
-    shown = list(dict.fromkeys([*ORIGIN, "date", "amount", *fitted.fields]))
-    rows = zip(
-        base.select(shown).to_pylist(),
-        scores.top.tolist(),
-        scores.probability.tolist(),
-        strict=True,
+def coded_table(
+    base: pa.Table, accounts: list[dict], scores: RowScores, calibration: Calibration
+) -> tuple[list[str], list[list]]:
+    """Return header and rows: where each came from, its account, the next best, what it says."""
+    thresholds = calibration.thresholds
+    shown = ["date", "amount", *calibration.rows_made_with["feature.fields"]]
+    places = range(1, scores.top.shape[1])
+    header = [*ORIGIN, "refused", "predicted", "predicted_name", "probability", *thresholds]
+    header += [f"{name}_{place + 1}" for place in places for name in ("choice", "probability")]
+    origins, cells = (
+        zip(*(base[name].to_pylist() for name in names), strict=True) for names in (ORIGIN, shown)
     )
-    for row, top, probability in rows:
-        best = fitted.accounts[top[0]]
-        record = {
-            **{name: row[name] for name in ORIGIN},
-            "predicted": best["acct_code"],
-            "predicted_name": best["acct_name"],
-            "probability": round(probability[0], 4),
-        }
-        for place in range(1, len(top)):
-            record[f"choice_{place + 1}"] = fitted.accounts[top[place]]["acct_code"]
-            record[f"probability_{place + 1}"] = round(probability[place], 4)
-        for name, threshold in fitted.thresholds.items():
-            posted = threshold is not None and probability[0] >= threshold
-            record[name] = "yes" if posted else "no"
-        records.append({**record, "refused": "", **{name: row[name] for name in shown[3:]}})
-    return records
+    rows = []
+    for origin, top, chances, said in zip(
+        origins, scores.top.tolist(), scores.probability.tolist(), cells, strict=True
+    ):
+        best = accounts[top[0]]
+        row = [*origin, "", best["acct_code"], best["acct_name"], round(chances[0], 4)]
+        for least in thresholds.values():
+            row.append("yes" if least is not None and chances[0] >= least else "no")
+        for place in places:
+            row += [accounts[top[place]]["acct_code"], round(chances[place], 4)]
+        rows.append([*row, *said])
+    return [*header, *shown], rows
 
 
-def write_coded(records: list[dict], refused: list[dict], path: Path) -> None:
-    """Write the coded rows, then the refused ones, as CSV."""
-    header = list(records[0])
-    rows = [[record[name] for name in header] for record in records]
-    for row in refused:
-        record = {**row, "refused": row["reason"]}
-        rows.append([record.get(name, "") for name in header])
-    write_csv(header, rows, path, "utf-8-sig")
+# The command -------------------------------------------------------------------------------------
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return `new` and `out`, paths, of the command line."""
+    """Return `new` and `out`, texts, of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m stages.predict", description="Code new transactions with the trained model."
     )
-    parser.add_argument("new", type=Path, help="file or folder of new rows, in the ledger's form")
-    parser.add_argument("out", type=Path, help="CSV file to write")
-    arguments = parser.parse_args()
-    source, out = arguments.new.resolve(), arguments.out.resolve()
-    if not source.exists():
-        raise UserError(f"{arguments.new}: there is no such file or folder")
-    if out.is_dir():
-        raise UserError(f"{arguments.out}: is a folder; name the CSV file to write")
-    if source == out or source in out.parents:
-        raise UserError(f"{arguments.out}: would be read as new rows next time; write elsewhere")
-    return arguments
+    parser.add_argument("new", help="file or folder of new rows, in the ledger's form")
+    parser.add_argument("out", help="CSV file to write, which must not exist yet")
+    return parser.parse_args()
+
+
+def check_paths(new: str, out: str, ledger: str) -> None:
+    """Raise UserError if `new` cannot be read, or `out` not be written without harm."""
+    if not os.path.exists(new):
+        raise UserError(f"{new}: there is no such file or folder")
+    if not out.lower().endswith(".csv"):
+        raise UserError(f"{out}: expected the name of a CSV file to write, such as coded.csv")
+    if os.path.lexists(out):
+        raise UserError(f"{out}: exists already; delete it, or name another file")
+    for source in map(os.path.realpath, (new, ledger)):
+        if os.path.commonpath([source, os.path.realpath(out)]) == source:
+            raise UserError(f"{out}: would be read as new rows next time; write elsewhere")
+    try:
+        os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
+        with tempfile.TemporaryFile(dir=os.path.dirname(out) or "."):
+            pass
+    except OSError as error:
+        raise UserError(f"{out}: cannot be written: {error.strerror}") from None
 
 
 def main() -> None:
@@ -288,23 +290,28 @@ def main() -> None:
         evaluate=BatchTokens,
         model=ModelTrust,
     )
-    fitted = load_fitted(params.feature.fields)
-    check_lock(read_yaml(Path("dvc.lock")), read_param_files(Path(".")))
+    check_paths(arguments.new, arguments.out, params.ingest.source)
+    calibration = load_calibration()
+    check_params(calibration.rows_made_with, read_param_files(Path(".")))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run_shared_stages(params_of_new_rows(params, arguments.new.resolve()), folder)
+        run_shared_stages(params_of_new_rows(params, os.path.realpath(arguments.new)), folder)
         base = read_table(folder / "data/feature/base.parquet")
         refused = read_refused(folder)
-        others = count_others(folder, len(base), len(refused))
-    scores = score(base, fitted, params.evaluate.batch_tokens, params.model.trust_remote_code)
-    records = coded_rows(base, scores, fitted)
-    write_coded(records, refused, arguments.out)
-    print(f"{len(records):,} rows coded, {len(refused):,} refused: {arguments.out}")
-    for name in fitted.thresholds:
-        count = sum(record[name] == "yes" for record in records)
-        print(f"{name}: {count:,} ({count / len(records):.1%})")
-    for reason, count in others.items():
-        print(f"{reason}: {count:,}, no transactions")
+        silent = count_silent(folder, len(base), len(refused))
+    accounts, scores = score(base, calibration.temperature, params)
+    header, rows = coded_table(base, accounts, scores, calibration)
+    padding = [""] * (len(header) - len(ORIGIN) - 1)
+    write_csv(header, rows + [row + padding for row in refused], arguments.out, "utf-8-sig")
+    # The other stream may not take every letter.
+    print(
+        f"{arguments.out}: {len(rows):,} rows coded, {len(refused):,} refused; {silent:,} that say "
+        "nothing are not in it",
+        file=sys.stderr,
+    )
+    for name in calibration.thresholds:
+        count = sum(row[header.index(name)] == "yes" for row in rows)
+        print(f"{name}: {count:,} rows ({count / len(rows):.1%})", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,11 @@ NAMES = {
     "9999": "<b>NEVER TRAINED</b>",
 }
 MERCHANTS = ["petrocan", "=cmd|' /c calc'!a0", "스타벅스 강남점", "<script>alert(1)</script>", ""]
+SHARED = """
+ingest: {mask: [email], other: 1}
+preprocess: {case: fold}
+feature: {fields: [merchant, purpose], amount_edges: [0, 999]}
+"""
 PARAMS = """
 evaluate:
   batch_tokens: 64
@@ -75,7 +80,7 @@ def make_table(first_row: int, rows: int, codes: list[str], seed: int) -> pa.Tab
 def make_workspace(folder: Path, monkeypatch) -> dict[str, np.ndarray]:
     """Write a split, baselines and parameters; return the scores that stand for the model's."""
     monkeypatch.chdir(folder)
-    Path("params.yaml").write_text("feature:\n  fields: [merchant, purpose]\n  other: 1\n")
+    Path("params.yaml").write_text(SHARED)
     Path("params_train.yaml").write_text(PARAMS)
     generator = np.random.default_rng(0)
     codes = {
@@ -215,6 +220,12 @@ def test_thresholds_come_from_the_validation_rows(workspace):
 def test_the_calibration_names_its_model_and_gives_the_written_probabilities(evaluated):
     found = json.loads(Path("data/evaluate/calibration.json").read_text())
     assert found["model"] == hashlib.sha256(b"{}").hexdigest()
+    assert found["rows_made_with"] == {
+        "ingest.mask": ["email"],
+        "preprocess.case": "fold",
+        "feature.fields": ["merchant", "purpose"],
+        "feature.amount_edges": [0, 999],
+    }
     rows = predictions()
     scaled = evaluated["test"].astype(float) / found["temperature"]
     chances = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)

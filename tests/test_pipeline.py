@@ -144,7 +144,7 @@ def test_new_rows_get_the_account_and_the_probability_that_they_had_as_test_rows
     write_new_rows(tmp_path / "새 거래.csv", ledger_rows())
     done = predict(reproduced, tmp_path / "새 거래.csv", tmp_path / "coded.csv")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("60 rows coded, 0 refused")
+    assert f"{tmp_path / 'coded.csv'}: 60 rows coded, 0 refused; 0 that say" in done.stderr
     coded = {int(row["source_row"]): row for row in read_coded(tmp_path / "coded.csv")}
     assert sorted(coded) == list(range(2, 62))
 
@@ -173,14 +173,14 @@ def test_each_new_row_is_coded_or_listed_with_its_reason_or_counted(reproduced, 
     rows[4][HEADER.index("Purpose")] = "=1+1 jane@example.com"
     total = ["" if name != "Transaction Amt." else "99.00" for name in HEADER]
     (tmp_path / "new").mkdir()
-    write_new_rows(tmp_path / "new/march.csv", [*rows, total])
+    write_new_rows(tmp_path / "new/march.csv", [*rows, total, [""] * len(HEADER)])
     done = predict(reproduced, tmp_path / "new", tmp_path / "coded.csv")
     assert done.returncode == 0, done.stderr
-    assert "6 rows coded, 2 refused" in done.stdout
-    assert "subtotal: 1" in done.stdout
+    assert "6 rows coded, 3 refused; 1 that say nothing" in done.stderr
     coded = read_coded(tmp_path / "coded.csv")
     assert [(row["source_row"], row["refused"]) for row in coded if not row["predicted"]] == [
         ("4", "no merchant"),
+        ("10", "subtotal"),
         ("5", "unreadable amount in amount"),
     ]
     assert [row["source_row"] for row in coded if row["predicted"]] == list("23") + list("6789")
@@ -196,15 +196,31 @@ def change_edges(folder: Path) -> None:
     set_params(folder, {"feature.amount_edges": [10.0, 20.0]})
 
 
+def change_mask(folder: Path) -> None:
+    set_params(folder, {"ingest.mask": []})
+
+
 def change_fields(folder: Path) -> None:
     set_params(folder, {"feature.fields": ["merchant", "purpose"]})
 
 
+def replace_text(path: Path, content: dict) -> None:
+    path.unlink()  # the cache may hold the same file
+    path.write_text(json.dumps(content))
+
+
 def change_model(folder: Path) -> None:
-    calibration = json.loads((folder / "data/evaluate/calibration.json").read_text())
-    calibration["model"] = "0" * 64
-    (folder / "data/evaluate/calibration.json").unlink()
-    (folder / "data/evaluate/calibration.json").write_text(json.dumps(calibration))
+    path = folder / "data/evaluate/calibration.json"
+    replace_text(path, json.loads(path.read_text()) | {"model": "0" * 64})
+
+
+def change_temperature(folder: Path) -> None:
+    path = folder / "data/evaluate/calibration.json"
+    replace_text(path, json.loads(path.read_text()) | {"temperature": 0.0})
+
+
+def change_label_map(folder: Path) -> None:
+    replace_text(folder / "models/train/label_map.json", {})
 
 
 def delete_model(folder: Path) -> None:
@@ -214,12 +230,16 @@ def delete_model(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "left_out", "out", "message"),
     [
-        (change_edges, ACCOUNT, "coded.csv", "error: params.yaml: feature is not what the rows"),
-        (change_fields, ACCOUNT, "coded.csv", "error: params.yaml: feature.fields: expected merch"),
+        (change_edges, ACCOUNT, "coded.csv", "error: params.yaml: feature.amount_edges: expected"),
+        (change_mask, ACCOUNT, "coded.csv", "error: params.yaml: ingest.mask: expected ['email'"),
+        (change_fields, ACCOUNT, "coded.csv", "error: params.yaml: feature.fields: expected ['m"),
         (change_model, ACCOUNT, "coded.csv", "belongs to another model than the one in models/tr"),
+        (change_temperature, ACCOUNT, "coded.csv", "calibration.json: temperature: Input should"),
+        (change_label_map, ACCOUNT, "coded.csv", "models/train/label_map.json: sha256 is"),
         (delete_model, ACCOUNT, "coded.csv", "error: models/train: holds no model"),
         (change_nothing, ("Purpose",), "coded.csv", "ingest.columns.purpose: no file has it"),
         (change_nothing, ACCOUNT, "new/coded.csv", "would be read as new rows next time"),
+        (change_nothing, ACCOUNT, "coded.xlsx", "expected the name of a CSV file to write"),
     ],
 )
 def test_what_cannot_be_coded_costs_one_line_and_leaves_no_file(
@@ -234,6 +254,40 @@ def test_what_cannot_be_coded_costs_one_line_and_leaves_no_file(
     (line,) = (line for line in done.stderr.splitlines() if line.startswith("error:"))
     assert message in line and "Traceback" not in done.stderr
     assert not (tmp_path / out).exists()
+
+
+def test_an_existing_file_is_never_overwritten(reproduced, tmp_path):
+    write_new_rows(tmp_path / "april.csv", ledger_rows(8))
+    before = (tmp_path / "april.csv").read_bytes()
+    (tmp_path / "march.csv").write_bytes(before)
+    done = predict(reproduced, tmp_path / "april.csv", tmp_path / "march.csv")
+    assert done.returncode == 1 and "march.csv: exists already" in done.stderr
+    assert (tmp_path / "march.csv").read_bytes() == before
+
+
+def test_rows_rebuilt_with_other_parameters_are_not_coded_by_the_old_model(reproduced, tmp_path):
+    repository = shutil.copytree(reproduced, tmp_path / "repository", symlinks=True)
+    change_edges(repository)
+    assert stages_that_ran(dvc("repro feature", repository)) == ["feature"]
+    write_new_rows(tmp_path / "march.csv", ledger_rows(8))
+    done = predict(repository, tmp_path / "march.csv", tmp_path / "coded.csv")
+    assert done.returncode == 1 and "feature.amount_edges: expected [0, 20, 50" in done.stderr
+
+
+def test_a_ledger_that_requires_little_loses_no_new_row(tiny_model, tmp_path):
+    repository = clone_project(tmp_path / "repository", tiny_model)
+    set_params(repository, {"ingest.required": ["acct_code"], "feature.date_column": None})
+    dvc("repro", repository)
+    rows = ledger_rows(6)
+    vendor, purpose = HEADER.index("Merchant Name"), HEADER.index("Purpose")
+    rows[0][vendor], rows[1][vendor] = "TOTAL 4512", "Total Wine"
+    rows[2][vendor] = rows[2][purpose] = ""
+    write_new_rows(tmp_path / "march.csv", rows, (*ACCOUNT, "Transaction Date", HEADER[0]))
+    done = predict(repository, tmp_path / "march.csv", tmp_path / "coded.csv")
+    assert done.returncode == 0, done.stderr
+    coded = read_coded(tmp_path / "coded.csv")
+    assert [(row["source_row"], row["refused"]) for row in coded] == [(n, "") for n in "234567"]
+    assert {row["predicted"] for row in coded} <= ACCOUNTS.keys()
 
 
 # The line of the README for the full-size model --------------------------------------------------
