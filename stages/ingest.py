@@ -627,6 +627,15 @@ def read_all(tasks: Iterator[Task], workers: int, progress: tqdm) -> Iterator[Pa
 # The sheets together
 
 
+def known_cells(words: Counter, spread: Counter, own: Counter) -> int:
+    """Return how many cells, of which `words` are values and counts, hold what a column has in
+    other sheets.
+
+    `spread` says in how many sheets the column has each value; `own` are its values in this one.
+    """
+    return sum(n for word, n in words.items() if spread.get(word, 0) > (word in own))
+
+
 def check_sheets(sheets: list[Sheet], params: IngestParams) -> None:
     """Raise UserError if the header of a sheet seems to stand over other columns.
 
@@ -655,16 +664,15 @@ def check_sheets(sheets: list[Sheet], params: IngestParams) -> None:
             spread[name].update(words.keys())
     for sheet in sheets:
         for name, words in sheet.vocabulary.items():
+            total, right = words.total(), known_cells(words, spread[name], words)
+            if 3 * right >= total:  # no other column can have three times as many
+                continue
             known = {
-                other: sum(
-                    count
-                    for word, count in words.items()
-                    if spread[other][word] > (word in sheet.vocabulary.get(other, ()))
-                )
-                for other in sheet.vocabulary
+                other: known_cells(words, spread[other], own)
+                for other, own in sheet.vocabulary.items()
             }
             best = max(known, key=known.get)
-            if known[best] > 0.5 * words.total() and known[best] > 3 * known[name]:
+            if known[best] > 0.5 * total and known[best] > 3 * right:
                 raise UserError(
                     f"{_where(sheet, params)}: the column {_heading(sheet, name, params)} should "
                     f"be {name}, but holds what other files have as {best}; if its header stands "

@@ -202,8 +202,14 @@ def row_digests(table: pa.Table, columns: list[str], key: bytes = b"") -> np.nda
     """
     cells = [table[name].cast(pa.binary()) for name in columns]
     joined = pc.binary_join_element_wise(*cells, pa.scalar(b"\0", pa.binary()))
-    digests = b"".join(blake2b(row, digest_size=16, key=key).digest() for row in joined.to_pylist())
-    return np.frombuffer(digests, np.uint64).reshape(-1, 2)
+    if isinstance(joined, pa.ChunkedArray):
+        joined = joined.combine_chunks()
+    rows = joined.dictionary_encode()
+    digests = (
+        blake2b(row, digest_size=16, key=key).digest() for row in rows.dictionary.to_pylist()
+    )
+    distinct = np.frombuffer(b"".join(digests), np.uint64).reshape(-1, 2)
+    return distinct[rows.indices.to_numpy()]
 
 
 def number_groups(digests: np.ndarray) -> np.ndarray:

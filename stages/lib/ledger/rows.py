@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Callable
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -58,6 +59,17 @@ def amount_text(cell: object) -> str:
     return text + "E0" if isinstance(cell, float | Decimal) and "." in text else text
 
 
+class _Texts(dict):
+    """Texts of the floats of a column, each made once: `cell_text` takes most of the time."""
+
+    def __init__(self, convert: Callable[[float], str]) -> None:
+        self.convert = convert
+
+    def __missing__(self, cell: float) -> str:
+        text = self[cell] = self.convert(cell)
+        return text
+
+
 def read_columns(rows: list[list], layout: Layout, roles: dict[str, str]) -> dict[str, pa.Array]:
     """Return the canonical columns of `rows` as strings; what a row or the sheet lacks is empty."""
     width = max(layout.places.values(), default=-1) + 1
@@ -68,7 +80,15 @@ def read_columns(rows: list[list], layout: Layout, roles: dict[str, str]) -> dic
     for name, role in roles.items():
         cells = by_place[layout.places[name]] if name in layout.places else [""] * len(rows)
         convert = amount_text if role == "amount" else cell_text
-        texts = [cell if type(cell) is str else convert(cell) for cell in cells]
+        floats = _Texts(convert)
+        texts = [
+            cell
+            if (kind := type(cell)) is str
+            else floats[cell]
+            if kind is float
+            else convert(cell)
+            for cell in cells
+        ]
         # As programs write codes that Excel must not take for numbers: ="0101".
         column = pa.array(texts, pa.string())
         if pc.any(pc.match_substring(column, "\0")).as_py():
