@@ -14,6 +14,7 @@ each refused row with the reason. Parameters: ``ingest``, ``preprocess``, ``feat
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -95,39 +96,42 @@ def load_calibration() -> Calibration:
         what = error.errors()[0]
         key = ".".join(map(str, what["loc"]))
         raise UserError(
-            f"{CALIBRATION}: {key}: {what['msg']}; make it again with 'python -m stages.evaluate'"
+            f"{CALIBRATION}: {key}: {what['msg']}; make it again with 'dvc repro evaluate'"
         ) from None
     if calibration.model != file_sha256(MODEL / "manifest.json"):
         raise UserError(
             f"{CALIBRATION}: belongs to another model than the one in {MODEL}; fetch both with "
-            "'dvc pull', or run 'python -m stages.evaluate'"
+            "'dvc pull', or make it again with 'dvc repro evaluate'"
         )
     return calibration
 
 
-def check_params(rows_made_with: dict[str, object], params: dict[str, tuple[str, object]]) -> None:
+def check_params(noted: dict[str, object], params: dict[str, tuple[str, object]]) -> None:
     """Raise UserError if rows would be made in another way than those that the model has learned.
 
     How files are read may differ, as new files may have other headers; what is masked may not.
 
     Parameters
     ----------
-    rows_made_with : dict of str to object
+    noted : dict of str to object
         Values by section and key, as in ``feature.fields``, as `evaluate` noted them.
     params : dict of str to (str, object)
         As `read_param_files` returns them.
     """
-    for name, noted in rows_made_with.items():
-        section, key = name.split(".")
-        file, content = params[section]
-        if content[key] != noted:
+    now = {"ingest.mask": params["ingest"][1]["mask"]}
+    for section in ("preprocess", "feature"):
+        now |= {f"{section}.{key}": value for key, value in params[section][1].items()}
+    for name in sorted(noted.keys() | now.keys()):
+        if noted.get(name) != now.get(name):
             raise UserError(
-                f"{file}: {name}: expected {noted}, with which the model in {MODEL} was trained, "
-                f"got {content[key]}; undo the change, or run 'dvc repro'"
+                f"{PARAM_FILES[0]}: {name}: expected {noted.get(name)}, with which the model in "
+                f"{MODEL} was trained, got {now.get(name)}; undo the change, or run 'dvc repro'"
             )
 
 
-def score(base: pa.Table, temperature: float, params: SimpleNamespace) -> tuple[list, RowScores]:
+def score(
+    base: pa.Table, calibration: Calibration, params: SimpleNamespace
+) -> tuple[list[dict], RowScores]:
     """Return the model's accounts, and the scores of the rows of a base table.
 
     The accounts, in the order of the scores, have the keys acct_code and acct_name.
@@ -135,8 +139,10 @@ def score(base: pa.Table, temperature: float, params: SimpleNamespace) -> tuple[
     from stages.lib.model.scoring import load_trained_model, score_rows
 
     trust = params.model.trust_remote_code
-    label_map, manifest = (read_json(MODEL / f"{n}.json") for n in ("label_map", "manifest"))
     trained = load_trained_model(MODEL, trust)
+    label_map, manifest = (read_json(MODEL / f"{n}.json") for n in ("label_map", "manifest"))
+    if calibration.model != file_sha256(MODEL / "manifest.json"):
+        raise UserError(f"{MODEL}: was replaced meanwhile; run the same command again")
     model = ModelParams(**manifest["base_model"], trust_remote_code=trust)
     prompt, accounts = label_map["prompt"], label_map["accounts"]
     columns = [base[field].to_pylist() for field in prompt["fields"]]
@@ -144,7 +150,7 @@ def score(base: pa.Table, temperature: float, params: SimpleNamespace) -> tuple[
     input_ids, _ = encode_prompts(tokenizer, columns, prompt["max_tokens"])
     logits = score_rows(trained, input_ids, params.evaluate.batch_tokens, "score")
     unknown = np.full(len(logits), len(accounts))
-    return accounts, summarise_scores(logits, unknown, temperature)
+    return accounts, summarise_scores(logits, unknown, calibration.temperature)
 
 
 # The rows ----------------------------------------------------------------------------------------
@@ -157,15 +163,17 @@ def params_of_new_rows(params: SimpleNamespace, source: str) -> dict[str, dict]:
     """
     ingest, preprocess, feature = (getattr(params, name).model_dump() for name in SHARED)
     roles = {name: column["role"] for name, column in ingest["columns"].items()}
-    label = params.ingest.label
+    label, fields = params.ingest.label, feature["fields"]
     unused = {name for name, role in roles.items() if role in ("id", "label", "label_name")}
-    used = {feature[f"{kind}_column"] for kind in ("date", "amount", "credit", "group")}
-    used = {*feature["fields"], *used, *ingest["required"]} & roles.keys() - unused
+    kinds = ("date", "amount", "credit", *(["group"] if "group" in fields else []))
+    used = {feature[f"{kind}_column"] for kind in kinds}
+    used = {*fields, *used, *ingest["required"]} & roles.keys() - unused
     columns = {name: column for name, column in ingest["columns"].items() if name in used}
     ingest |= {
         "source": source,
         "columns": columns | {label: {"role": "label", "names": []}},
-        "required": [name for name in ingest["required"] if name in used] or list(columns)[:1],
+        "required": [name for name in ingest["required"] if name in used]
+        or [name for name in fields if name in used][:1],
         # Says that a row without an account need not be a total.
         "fill_down": [*(name for name in ingest["fill_down"] if name in used), label],
         "patterns": {name: text for name, text in ingest["patterns"].items() if name in used},
@@ -180,7 +188,8 @@ def params_of_new_rows(params: SimpleNamespace, source: str) -> dict[str, dict]:
         "duplicates": "keep",
         "max_reject_fraction": 1.0,
     }
-    feature |= {"max_leak_rate": 1.0, "max_copy_rate": 1.0}
+    group = feature["group_column"] if feature["group_column"] in used else None
+    feature |= {"group_column": group, "max_leak_rate": 1.0, "max_copy_rate": 1.0}
     return {"ingest": ingest, "preprocess": preprocess, "feature": feature}
 
 
@@ -270,18 +279,22 @@ def check_paths(new: str, out: str, ledger: str) -> None:
         raise UserError(f"{out}: expected the name of a CSV file to write, such as coded.csv")
     if os.path.lexists(out):
         raise UserError(f"{out}: exists already; delete it, or name another file")
-    for source in map(os.path.realpath, (new, ledger)):
-        if os.path.commonpath([source, os.path.realpath(out)]) == source:
-            raise UserError(f"{out}: would be read as new rows next time; write elsewhere")
+    for taken in (new, ledger, "data", "models", "metrics"):
+        folder = os.path.realpath(taken)
+        if os.path.commonpath([folder, os.path.realpath(out)]) == folder:
+            raise UserError(f"{out}: lies in {taken}, where the next run reads or deletes it")
     try:
         os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
-        with tempfile.TemporaryFile(dir=os.path.dirname(out) or "."):
-            pass
+        partial = Path(f"{out}.partial")  # as it will be written
+        partial.touch()
+        partial.unlink()
     except OSError as error:
         raise UserError(f"{out}: cannot be written: {error.strerror}") from None
 
 
 def main() -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP):  # so that nothing is left behind
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
     arguments = parse_arguments()
     params = load_params(
         ingest=IngestParams,
@@ -290,18 +303,19 @@ def main() -> None:
         evaluate=BatchTokens,
         model=ModelTrust,
     )
-    check_paths(arguments.new, arguments.out, params.ingest.source)
     calibration = load_calibration()
     check_params(calibration.rows_made_with, read_param_files(Path(".")))
+    check_paths(arguments.new, arguments.out, params.ingest.source)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        run_shared_stages(params_of_new_rows(params, os.path.realpath(arguments.new)), folder)
+        run_shared_stages(params_of_new_rows(params, os.path.abspath(arguments.new)), folder)
         base = read_table(folder / "data/feature/base.parquet")
         refused = read_refused(folder)
         silent = count_silent(folder, len(base), len(refused))
-    accounts, scores = score(base, calibration.temperature, params)
+    accounts, scores = score(base, calibration, params)
     header, rows = coded_table(base, accounts, scores, calibration)
     padding = [""] * (len(header) - len(ORIGIN) - 1)
+    check_paths(arguments.new, arguments.out, params.ingest.source)
     write_csv(header, rows + [row + padding for row in refused], arguments.out, "utf-8-sig")
     # The other stream may not take every letter.
     print(

@@ -6,10 +6,12 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import (
     ACCOUNTS,
@@ -17,6 +19,7 @@ from conftest import (
     ROOT,
     clone_project,
     copy_project,
+    environment,
     ledger_rows,
     run,
     set_params,
@@ -25,8 +28,9 @@ from conftest import (
 )
 from ruamel.yaml import YAML
 
-from stages.lib.params import read_yaml
+from stages.lib.params import UserError, load_params, read_yaml
 from stages.lib.tables import read_table
+from stages.predict import BatchTokens, ModelTrust, load_calibration, score
 
 pytestmark = pytest.mark.slow
 
@@ -214,6 +218,13 @@ def change_model(folder: Path) -> None:
     replace_text(path, json.loads(path.read_text()) | {"model": "0" * 64})
 
 
+def change_notes(folder: Path) -> None:
+    path = folder / "data/evaluate/calibration.json"
+    content = json.loads(path.read_text())
+    content["rows_made_with"]["feature.gone"] = 1
+    replace_text(path, content)
+
+
 def change_temperature(folder: Path) -> None:
     path = folder / "data/evaluate/calibration.json"
     replace_text(path, json.loads(path.read_text()) | {"temperature": 0.0})
@@ -234,11 +245,12 @@ def delete_model(folder: Path) -> None:
         (change_mask, ACCOUNT, "coded.csv", "error: params.yaml: ingest.mask: expected ['email'"),
         (change_fields, ACCOUNT, "coded.csv", "error: params.yaml: feature.fields: expected ['m"),
         (change_model, ACCOUNT, "coded.csv", "belongs to another model than the one in models/tr"),
+        (change_notes, ACCOUNT, "coded.csv", "error: params.yaml: feature.gone: expected 1, with"),
         (change_temperature, ACCOUNT, "coded.csv", "calibration.json: temperature: Input should"),
         (change_label_map, ACCOUNT, "coded.csv", "models/train/label_map.json: sha256 is"),
         (delete_model, ACCOUNT, "coded.csv", "error: models/train: holds no model"),
         (change_nothing, ("Purpose",), "coded.csv", "ingest.columns.purpose: no file has it"),
-        (change_nothing, ACCOUNT, "new/coded.csv", "would be read as new rows next time"),
+        (change_nothing, ACCOUNT, "new/coded.csv", "where the next run reads or deletes it"),
         (change_nothing, ACCOUNT, "coded.xlsx", "expected the name of a CSV file to write"),
     ],
 )
@@ -263,6 +275,36 @@ def test_an_existing_file_is_never_overwritten(reproduced, tmp_path):
     done = predict(reproduced, tmp_path / "april.csv", tmp_path / "march.csv")
     assert done.returncode == 1 and "march.csv: exists already" in done.stderr
     assert (tmp_path / "march.csv").read_bytes() == before
+
+
+def test_a_model_that_is_replaced_meanwhile_is_not_mixed_with_the_old_calibration(
+    reproduced, tmp_path, monkeypatch
+):
+    repository = shutil.copytree(reproduced, tmp_path / "repository", symlinks=True)
+    monkeypatch.chdir(repository)
+    calibration = load_calibration()
+    manifest = repository / "models/train/manifest.json"
+    replace_text(manifest, json.loads(manifest.read_text()) | {"versions": {}})
+    base = read_table(repository / "data/feature/base.parquet").slice(0, 2)
+    params = load_params(evaluate=BatchTokens, model=ModelTrust)
+    with pytest.raises(UserError, match="models/train: was replaced meanwhile"):
+        score(base, calibration, params)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_run_that_is_stopped_leaves_no_process_and_no_file(reproduced, tmp_path, number):
+    write_new_rows(tmp_path / "march.csv", ledger_rows(8))
+    (tmp_path / "scratch").mkdir()
+    command = [sys.executable, "-m", "stages.predict", tmp_path / "march.csv", tmp_path / "o.csv"]
+    place = environment(TMPDIR=str(tmp_path / "scratch"))
+    process = subprocess.Popen(command, cwd=reproduced, env=place, stderr=subprocess.DEVNULL)
+    while not (children := psutil.Process(process.pid).children()):
+        assert process.poll() is None
+    process.send_signal(number)
+    assert process.wait() == 128 + number
+    assert psutil.wait_procs(children, timeout=10)[1] == []
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["march.csv", "scratch"]
 
 
 def test_rows_rebuilt_with_other_parameters_are_not_coded_by_the_old_model(reproduced, tmp_path):
