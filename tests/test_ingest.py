@@ -1353,3 +1353,15 @@ def test_an_encrypted_or_strangely_packed_workbook_goes_to_its_reader_as_it_is(p
     assert show_errors(bytes(content)) != content
     content[place] = content[content.index(b"PK\x01\x02") + place + 2] = value
     assert show_errors(bytes(content)) == content
+
+
+def test_a_workbook_with_encrypted_parts_is_one_line(book):
+    write_xlsx(book.raw / "a.xlsx", {"S": [HEADER, *ROWS]})
+    content = (book.raw / "a.xlsx").read_bytes()
+    for head, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        first, *parts = content.split(head)
+        at = flags - len(head)
+        content = head.join([first, *(p[:at] + bytes([p[at] | 1]) + p[at + 1 :] for p in parts)])
+    (book.raw / "a.xlsx").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.xlsx: is a zip archive and no workbook"):
+        book.run("ingest")

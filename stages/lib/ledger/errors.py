@@ -25,7 +25,7 @@ _ERRORS = {
 }
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, IndexError, struct.error)
 # The bit of a packed part's flags that says that it is encrypted (APPNOTE.TXT, 4.4.4).
-_ENCRYPTED = 1
+ENCRYPTED = 1
 # Bytes of a part that are held in memory.
 _LARGE = 1 << 26
 _LONGEST_MARK = 32
@@ -126,7 +126,7 @@ def show_errors(content: bytes) -> bytes:
     tabs and line breaks; where it has none, or cannot be unpacked, `content` itself."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as book:
-            if any(part.flag_bits & _ENCRYPTED for part in book.infolist()):
+            if any(part.flag_bits & ENCRYPTED for part in book.infolist()):
                 return content
             shown = {}
             for part in book.infolist():

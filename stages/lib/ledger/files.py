@@ -30,7 +30,7 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 
 from stages.lib.ledger.encodings import WIDE, guess_encoding, guess_utf16
-from stages.lib.ledger.errors import list_errors, show_errors
+from stages.lib.ledger.errors import ENCRYPTED, list_errors, show_errors
 from stages.lib.params import UserError
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
@@ -122,7 +122,9 @@ def may_kill_its_reader(path: Path) -> bool:
             if file.read(8) == _OLE2:
                 return True
             with zipfile.ZipFile(file) as book:
-                parts = [part for part in book.namelist() if "worksheets/" in part]
+                parts = [part for part in book.infolist() if "worksheets/" in part.filename]
+                if any(part.flag_bits & ENCRYPTED for part in parts):
+                    return False
                 heads = [book.open(part).read(_HEAD_BYTES) for part in parts]
     except (OSError, EOFError, zlib.error, ValueError, NotImplementedError, zipfile.BadZipFile):
         return False
