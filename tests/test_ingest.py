@@ -1343,16 +1343,20 @@ def test_parameters_that_contradict_are_refused(book):
             book.run("ingest")
 
 
-@pytest.mark.parametrize(("place", "value"), [(6, 1), (8, 99)])
-def test_an_encrypted_or_strangely_packed_workbook_goes_to_its_reader_as_it_is(place, value):
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [(6, 1, "it has encrypted parts"), (8, 99, "compression method is not supported")],
+)
+def test_a_workbook_that_could_hide_its_error_cells_is_refused(place, value, message):
     """Flags and compression of a part, in its own header and in the archive's directory."""
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w") as book:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as book:
         book.writestr("xl/worksheets/sheet1.xml", '<c r="A1" t="e"><v>#N/A</v></c>')
-    content = bytearray(packed.getvalue())
+    content = bytearray(archive.getvalue())
     assert show_errors(bytes(content)) != content
     content[place] = content[content.index(b"PK\x01\x02") + place + 2] = value
-    assert show_errors(bytes(content)) == content
+    with pytest.raises(zipfile.BadZipFile, match=message):
+        show_errors(bytes(content))
 
 
 def test_a_workbook_with_encrypted_parts_is_one_line(book):
@@ -1363,5 +1367,25 @@ def test_a_workbook_with_encrypted_parts_is_one_line(book):
         at = flags - len(head)
         content = head.join([first, *(p[:at] + bytes([p[at] | 1]) + p[at + 1 :] for p in parts)])
     (book.raw / "a.xlsx").write_bytes(content)
-    with pytest.raises(UserError, match=r"a\.xlsx: is a zip archive and no workbook"):
+    with pytest.raises(UserError, match=r"a\.xlsx: cannot be read, .*it has encrypted parts"):
         book.run("ingest")
+
+
+@pytest.mark.parametrize("value", [0x00, 0x80, 0xFF])
+def test_any_changed_byte_of_an_archives_directory_is_one_line_or_none(tmp_path, value):
+    path = tmp_path / "a.xlsx"
+    write_xlsx(path, {"전표": [HEADER, *ROWS]})
+    content = path.read_bytes()
+    whole = [(name, list(rows)) for name, rows in files.workbook_sheets(path, ["*"])]
+    refused = 0
+    for place in range(content.index(b"PK\x01\x02"), len(content)):
+        path.write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
+        try:
+            files.may_kill_its_reader(path)
+            found = [(name, list(rows)) for name, rows in files.workbook_sheets(path, ["*"])]
+        except UserError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+            refused += 1
+        else:
+            assert found == whole
+    assert refused > 50

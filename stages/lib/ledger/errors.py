@@ -7,11 +7,15 @@ memory with text in their place; of .xls files, the places of the errors are lis
 """
 
 import io
+import lzma
 import re
 import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
 
 _ERRORS = {
     0x00: "#NULL!",
@@ -23,15 +27,39 @@ _ERRORS = {
     0x2A: "#N/A",
     0x2B: "#GETTING_DATA",
 }
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, OSError, IndexError, struct.error)
+# What a damaged archive makes zipfile raise, and a damaged sheet the readers of its records. The
+# ValueErrors are a name that is no UTF-8 and a place before the beginning; what is not implemented
+# is a compression or a version.
+_DAMAGED = (
+    *(OSError, EOFError, ValueError, NotImplementedError, IndexError),
+    *(zlib.error, lzma.LZMAError, struct.error),
+)
 # The bit of a packed part's flags that says that it is encrypted (APPNOTE.TXT, 4.4.4).
-ENCRYPTED = 1
+_ENCRYPTED = 1
 # Bytes of a part that are held in memory.
 _LARGE = 1 << 26
 _LONGEST_MARK = 32
 
 
 # Packed workbooks
+
+
+@contextmanager
+def packed(file: Path | BinaryIO) -> Iterator[zipfile.ZipFile]:
+    """Open an archive for reading.
+
+    Raises
+    ------
+    zipfile.BadZipFile
+        It is damaged, has encrypted parts, or is packed in a way that zipfile does not know.
+    """
+    try:
+        with zipfile.ZipFile(file) as book:
+            if any(part.flag_bits & _ENCRYPTED for part in book.infolist()):
+                raise zipfile.BadZipFile("it has encrypted parts")
+            yield book
+    except _DAMAGED as error:
+        raise zipfile.BadZipFile(str(error) or type(error).__name__) from None
 
 
 def _of_xlsx(sheet: bytes) -> bytes:
@@ -123,25 +151,24 @@ def _holds(book: zipfile.ZipFile, part: zipfile.ZipInfo, mark: Callable[[bytes],
 
 def show_errors(content: bytes) -> bytes:
     """Return the packed workbook `content` with text such as #N/A in place of error cells, and with
-    tabs and line breaks; where it has none, or cannot be unpacked, `content` itself."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as book:
-            if any(part.flag_bits & ENCRYPTED for part in book.infolist()):
-                return content
-            shown = {}
-            for part in book.infolist():
-                for fits, mark, show in _PARTS:
-                    if fits.search(part.filename) and _holds(book, part, mark):
-                        shown[part.filename] = show(book.read(part))
-            if not shown:
-                return content
-            copy = io.BytesIO()
-            with zipfile.ZipFile(copy, "w") as written:
-                for name in book.namelist():
-                    written.writestr(name, shown.get(name) or book.read(name))
-            return copy.getvalue()
-    except (*_DAMAGED, NotImplementedError):  # the last: a compression that zipfile lacks
-        return content  # whose reader says what is wrong with it
+    tabs and line breaks; where it has none, `content` itself.
+
+    Errors as of `packed`: a workbook that its reader can open and this cannot would lose its error
+    cells without a word.
+    """
+    with packed(io.BytesIO(content)) as book:
+        shown = {}
+        for part in book.infolist():
+            for fits, mark, show in _PARTS:
+                if fits.search(part.filename) and _holds(book, part, mark):
+                    shown[part.filename] = show(book.read(part))
+        if not shown:
+            return content
+        copy = io.BytesIO()
+        with zipfile.ZipFile(copy, "w") as written:
+            for name in book.namelist():
+                written.writestr(name, shown.get(name) or book.read(name))
+        return copy.getvalue()
 
 
 # Workbooks of Excel 97

@@ -30,7 +30,7 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 
 from stages.lib.ledger.encodings import WIDE, guess_encoding, guess_utf16
-from stages.lib.ledger.errors import ENCRYPTED, list_errors, show_errors
+from stages.lib.ledger.errors import list_errors, packed, show_errors
 from stages.lib.params import UserError
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
@@ -121,13 +121,11 @@ def may_kill_its_reader(path: Path) -> bool:
         with open(path if path.is_file() else os.devnull, "rb") as file:
             if file.read(8) == _OLE2:
                 return True
-            with zipfile.ZipFile(file) as book:
-                parts = [part for part in book.infolist() if "worksheets/" in part.filename]
-                if any(part.flag_bits & ENCRYPTED for part in parts):
-                    return False
+            with packed(file) as book:
+                parts = [part for part in book.namelist() if "worksheets/" in part]
                 heads = [book.open(part).read(_HEAD_BYTES) for part in parts]
-    except (OSError, EOFError, zlib.error, ValueError, NotImplementedError, zipfile.BadZipFile):
-        return False
+    except (OSError, zipfile.BadZipFile):
+        return False  # it is refused before it comes to its reader
     corners = filter(None, map(_CORNER.search, heads))
     return any(26 ** (len(c[1]) - 1) * int(c[2]) > _MANY_CELLS for c in corners)
 
@@ -428,7 +426,7 @@ def _silent() -> Iterator[None]:
 
 def _is_archive(path: Path) -> bool:
     try:
-        with zipfile.ZipFile(path) as book:
+        with packed(path) as book:
             return not {"[Content_Types].xml", "content.xml"} & set(book.namelist())
     except (zipfile.BadZipFile, OSError):
         return False
@@ -457,11 +455,11 @@ def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iter
 
     try:
         content = path.read_bytes()
-        packed = content.startswith(b"PK")
-        content = show_errors(content) if packed else content
+        is_packed = content.startswith(b"PK")
+        content = show_errors(content) if is_packed else content
         with _silent():
             book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
-        errors = {} if packed else list_errors(content)
+        errors = {} if is_packed else list_errors(content)
         names = [sheet.name for sheet in book.sheets_metadata]
         if not any(fits(name, pattern) for name in names for pattern in patterns):
             raise UserError(
@@ -488,7 +486,7 @@ def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iter
         if _is_archive(path):
             raise UserError(f"{path}: is a zip archive and no workbook; unpack it") from None
         raise damaged(path, error) from None
-    except (OSError, struct.error, IndexError) as error:
+    except (OSError, zipfile.BadZipFile, struct.error, IndexError) as error:
         raise damaged(path, error) from None
     except UserError:
         raise
