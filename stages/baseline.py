@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field
 from tqdm import tqdm
 
+from stages.lib.errors import UserError
 from stages.lib.evaluation.metrics import (
     RowScores,
     encode_accounts,
@@ -29,7 +29,9 @@ from stages.lib.evaluation.metrics import (
     headline,
     summarise_scores,
 )
-from stages.lib.params import Section, UserError, load_params
+from stages.lib.params.baseline import BaselineParams
+from stages.lib.params.files import load_params
+from stages.lib.params.visible_fields import VisibleFields
 from stages.lib.process import run_stage
 from stages.lib.tables import read_table, write_json, write_table
 
@@ -37,20 +39,6 @@ IN = Path("data/split")
 PREDICTIONS = Path("data/baseline/predictions.parquet")
 METRICS = Path("metrics/baseline/metrics.json")
 LABEL = "acct_code"
-
-
-class BaselineParams(Section):
-    lookup_columns: list[str] = Field(min_length=1)
-    character_fields: list[str]
-    word_ngrams: int = Field(ge=1, le=3)
-    character_ngrams: int = Field(ge=3, le=6)
-    regularization: float = Field(gt=0)
-
-
-class VisibleFields(Section, extra="ignore"):
-    """The one key of the section ``feature`` that this stage reads."""
-
-    fields: list[str]
 
 
 def lookup_keys(table: pa.Table, names: list[str]) -> list[list[str]]:

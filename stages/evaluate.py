@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import Field
 
+from stages.lib.errors import UserError
 from stages.lib.evaluation import metrics
 from stages.lib.evaluation.findings import (
     account_table,
@@ -33,7 +34,8 @@ from stages.lib.evaluation.findings import (
 from stages.lib.evaluation.metrics import RowScores
 from stages.lib.evaluation.report import render_report
 from stages.lib.model.base_model import file_sha256
-from stages.lib.params import Section, UserError, load_params
+from stages.lib.params.files import load_params
+from stages.lib.params.section import Section
 from stages.lib.process import run_stage
 from stages.lib.spreadsheet import write_csv
 from stages.lib.tables import read_table, replace_file, write_json, write_table

@@ -29,12 +29,14 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import Field, model_validator
 from tqdm import tqdm
 
-from stages.lib.ledger.parallel import cores, map_ordered
-from stages.lib.ledger.text import clean_text
-from stages.lib.params import Section, UserError, load_params
+from stages.lib.contracts.roles import column_roles
+from stages.lib.errors import UserError, UserErrors
+from stages.lib.ledger.normalize import clean_text
+from stages.lib.parallel import cores, map_ordered
+from stages.lib.params.feature import FeatureParams, check_columns
+from stages.lib.params.files import load_params
 from stages.lib.process import run_stage
 from stages.lib.tables import (
     open_table,
@@ -51,38 +53,8 @@ OUT = Path("data/feature/base.parquet")
 REPORT = Path("metrics/feature/report.json")
 
 ORIGIN = ("source_file", "source_sheet", "source_row")
-# Columns of the base table that are no fields of the ledger.
-OWN = ("row_id", *ORIGIN, "date", "amount", "acct_code")
 # Copies of the account are looked for in about so many rows, spread over the ledger.
 SAMPLED_ROWS = 1_000_000
-
-
-class FeatureParams(Section):
-    fields: list[str] = Field(min_length=1)
-    date_column: str | None
-    amount_column: str | None
-    credit_column: str | None
-    group_column: str | None
-    amount_edges: list[float] = Field(min_length=1)
-    max_leak_rate: float = Field(ge=0, le=1)
-    max_copy_rate: float = Field(ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> "FeatureParams":
-        if len(set(self.fields)) < len(self.fields):
-            raise ValueError("fields: a field stands there twice")
-        if any(a >= b for a, b in zip(self.amount_edges, self.amount_edges[1:], strict=False)):
-            raise ValueError("amount_edges: must rise from edge to edge")
-        if self.credit_column and not self.amount_column:
-            raise ValueError("credit_column: needs amount_column, the debit")
-        if self.credit_column and self.credit_column == self.amount_column:
-            raise ValueError("credit_column: is amount_column, so that every amount would be 0")
-        if own := sorted(set(self.fields) & set(OWN)):
-            raise ValueError(
-                f"fields: {', '.join(own)} is no field that the model may see, but the base "
-                "table's own; a column of the ledger may have another name in ingest.columns"
-            )
-        return self
 
 
 def amount_buckets(amounts: np.ndarray, edges: list[float]) -> pa.Array:
@@ -321,42 +293,16 @@ def check_leaks(report: dict[str, dict[str, float]], params: FeatureParams) -> N
             )
 
 
-def check_columns(schema: pa.Schema, params: FeatureParams) -> str:
-    """Return the name of the label column, or raise UserError if a parameter names no column that
-    can serve."""
-    roles = {f.name: f.metadata[b"role"].decode() for f in schema if f.metadata}
-    wanted = [
-        ("fields", name, ("text", "category", "group", "date"))
-        for name in params.fields
-        if name not in ("amount_bucket", "group")
-    ]
-    wanted += [
-        (key, getattr(params, key), (role,))
-        for key, role in (
-            ("date_column", "date"),
-            ("amount_column", "amount"),
-            ("credit_column", "amount"),
-        )
-    ]
-    wanted.append(("group_column", params.group_column, ("group", "text", "category")))
-    for key, name, allowed in wanted:
-        if name is not None and roles.get(name) not in allowed:
-            have = ", ".join(n for n, role in roles.items() if role in allowed) or "none"
-            what = f"is a {roles[name]}" if name in roles else "is not in the ledger"
-            raise UserError(
-                f"feature.{key}: {name} {what}; expected a column of the role "
-                f"{' or '.join(allowed)}: {have}"
-            )
-    return next(name for name, role in roles.items() if role == "label")
-
-
 def main() -> None:
     params = load_params(feature=FeatureParams).feature
     accounts = read_table(ACCOUNTS).to_pylist()
     secrets = account_secrets(accounts)
     rows_of = {row["acct_code"]: row["rows"] for row in accounts}
     with open_table(IN) as file:
-        label = check_columns(file.schema_arrow, params)
+        roles = column_roles(file.schema_arrow)
+        if errors := check_columns(params, roles):
+            raise UserErrors(errors)
+        label = next(name for name, role in roles.items() if role == "label")
         sizes = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
     firsts = np.cumsum([0, *sizes])
     every = max(1, round(firsts[-1] / SAMPLED_ROWS))

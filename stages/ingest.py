@@ -17,15 +17,15 @@ from difflib import SequenceMatcher
 from functools import partial
 from itertools import chain, compress, islice, product
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pydantic import AfterValidator, Field, model_validator
 from tqdm import tqdm
 
+from stages.lib.errors import UserError
 from stages.lib.ledger import files
 from stages.lib.ledger.headers import (
     HEADER_SEARCH_ROWS,
@@ -34,8 +34,7 @@ from stages.lib.ledger.headers import (
     header_key,
     name_cells,
 )
-from stages.lib.ledger.parallel import cores, map_ordered
-from stages.lib.ledger.privacy import MaskKind, mask_cells, mask_personal
+from stages.lib.ledger.privacy import mask_cells, mask_personal
 from stages.lib.ledger.rows import (
     MOVED_HEADER,
     NOT_TRANSACTIONS,
@@ -44,7 +43,9 @@ from stages.lib.ledger.rows import (
     find_reasons,
     shown,
 )
-from stages.lib.params import Section, UserError, load_params
+from stages.lib.parallel import cores, map_ordered
+from stages.lib.params.files import load_params
+from stages.lib.params.ingest import IngestParams, Reading
 from stages.lib.process import run_stage
 from stages.lib.tables import row_digests, table_writers, write_json
 
@@ -96,91 +97,6 @@ _DATE = (
     + r"[-/. ]{0,2}\d{1,2}(st|nd|rd|th)?[-/., ]{1,2}\d{2,4})"
     r"([^0-9].*)?$"
 )
-# Columns that the pipeline makes itself: one of the ledger would be lost under such a name.
-_MADE = (*(f.name for f in ORIGIN), MASKED.name, "row_id", "amount_bucket", "group")
-# Names that the base table gives to the column of one role.
-_ROLE_OF = {"date": "date", "amount": "amount", "acct_code": "label"}
-
-
-def _pattern(text: str) -> str:
-    try:
-        pc.match_substring_regex(pa.array([""]), text)
-    except pa.ArrowInvalid as error:
-        raise ValueError(f"not a regular expression (RE2): {error}") from None
-    return text
-
-
-def _name(text: str) -> str:
-    if text in _MADE:
-        raise ValueError(f"a column called {text} is made from others; choose another name")
-    return text
-
-
-Pattern = Annotated[str, AfterValidator(_pattern)]
-Name = Annotated[str, AfterValidator(_name), Field(min_length=1)]
-
-
-class Column(Section):
-    """A canonical column: what it is for, and the header cells that announce it."""
-
-    role: Literal["id", "date", "text", "amount", "category", "label", "label_name", "group"]
-    names: list[str]
-
-
-class Reading(Section):
-    """How to read the files whose path matches."""
-
-    match: str = Field(min_length=1)
-    sheets: list[str] = Field(min_length=1)
-    encoding: str = Field(min_length=1)
-    delimiter: Literal["auto", "comma", "tab", "semicolon", "pipe"]
-    quote: Literal["auto", "double", "single", "none", "backslash", "spaced"]
-    line_end: Literal["any", "lf", "crlf"]
-    header_row: Literal["auto"] | Annotated[int, Field(ge=0)]
-    positions: dict[str, Annotated[int, Field(ge=1)]]
-    short_rows: Literal["reject", "fill"]
-
-
-class IngestParams(Section):
-    source: str = Field(min_length=1)
-    files: list[str] = Field(min_length=1)
-    reading: list[Reading] = Field(min_length=1)
-    columns: dict[Name, Column]
-    required: list[str] = Field(min_length=1)
-    patterns: dict[str, Pattern]
-    fill_down: list[str]
-    total_words: list[str]
-    mask: list[MaskKind]
-    min_content_match: float = Field(ge=0, le=1)
-    max_reject_fraction: float = Field(ge=0, le=1)
-
-    @model_validator(mode="after")
-    def _names_agree(self) -> "IngestParams":
-        roles = [column.role for column in self.columns.values()]
-        if roles.count("label") != 1:
-            raise ValueError(f"columns: exactly one has the role label, not {roles.count('label')}")
-        if roles.count("label_name") > 1:
-            raise ValueError("columns: at most one has the role label_name")
-        named = {*self.required, *self.patterns, *self.fill_down}
-        for reading in self.reading:
-            named |= set(reading.positions)
-            if reading.header_row == 0 and not reading.positions:
-                raise ValueError("reading: header_row 0 means no header, so give positions")
-        if unknown := sorted(named - set(self.columns)):
-            raise ValueError(f"not among the columns: {', '.join(unknown)}")
-        for name, role in _ROLE_OF.items():
-            if name in self.columns and self.columns[name].role != role:
-                raise ValueError(
-                    f"columns.{name}: this is the name of the {role} in the base table; choose "
-                    f"another for the {self.columns[name].role} column"
-                )
-        return self
-
-    @property
-    def label(self) -> str:
-        return next(name for name, column in self.columns.items() if column.role == "label")
-
-
 class Task(NamedTuple):
     """Rows to sort, for one worker. A workbook finds its layouts itself."""
 

@@ -30,6 +30,7 @@ from ruamel.yaml import YAML
 
 from stages.feature import FeatureParams
 from stages.ingest import IngestParams
+from stages.lib.errors import UserError
 from stages.lib.evaluation.metrics import RowScores, summarise_scores
 from stages.lib.ledger.rows import NOT_TRANSACTIONS
 from stages.lib.model.base_model import (
@@ -39,7 +40,8 @@ from stages.lib.model.base_model import (
     resolve_base_model,
 )
 from stages.lib.model.prompt import encode_prompts
-from stages.lib.params import PARAM_FILES, Section, UserError, load_params, read_param_files
+from stages.lib.params.files import PARAM_FILES, load_params, read_param_files
+from stages.lib.params.section import Section
 from stages.lib.process import run_stage
 from stages.lib.spreadsheet import write_csv
 from stages.lib.tables import read_json, read_table, replace_file

@@ -10,24 +10,21 @@ import re
 from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import AfterValidator, Field, model_validator
 from tqdm import tqdm
 
-from stages.lib.ledger.parallel import cores, map_ordered
-from stages.lib.ledger.text import (
-    amount_marks,
-    clean_text,
-    is_error,
-    map_values,
-    parse_amount,
-    parse_date,
-)
-from stages.lib.params import Section, UserError, load_params
+from stages.lib.errors import UserError
+from stages.lib.ledger.amounts import amount_marks, parse_amount
+from stages.lib.ledger.dates import parse_date
+from stages.lib.ledger.normalize import clean_text, is_error, padded
+from stages.lib.ledger.values import map_values
+from stages.lib.parallel import cores, map_ordered
+from stages.lib.params.files import load_params
+from stages.lib.params.preprocess import Labels, PreprocessParams
 from stages.lib.process import run_stage
 from stages.lib.tables import (
     number_groups,
@@ -44,70 +41,6 @@ REPORT = Path("metrics/preprocess/report.json")
 
 ORIGIN = ("source_file", "source_sheet", "source_row")
 TEXT_ROLES = ("text", "category", "group", "label_name")
-
-
-def _pattern(text: str) -> str:
-    try:
-        re.compile(text)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from None
-    return text
-
-
-Pattern = Annotated[str, AfterValidator(_pattern)]
-
-
-def padded(code: str, width: int) -> str:
-    """Return `code` in one form: NFKC, no spaces around, digits filled with zeros to `width`."""
-    code = clean_text(code, "keep")
-    return code.zfill(width) if code.isdigit() else code
-
-
-class Labels(Section):
-    pattern: Pattern = Field(min_length=1)
-    pad_to: int = Field(ge=0, le=32)
-    masked: Pattern
-    masked_rule: Literal["reject", "from_name"]
-    merge: dict[str, str]
-    retire: list[str]
-
-    @model_validator(mode="after")
-    def _in_one_form(self) -> "Labels":
-        """Write all codes as the ledger's will be written, and follow chains of `merge`."""
-        steps, ends = {}, {}
-        for old, new in self.merge.items():
-            old, new = padded(old, self.pad_to), padded(new, self.pad_to)
-            if steps.setdefault(old, new) != new:
-                raise ValueError(f"merge: {old} stands there twice, with two new codes")
-        retire = [padded(code, self.pad_to) for code in self.retire]
-        for old in steps:
-            path = [old]
-            while path[-1] in steps:
-                path.append(steps[path[-1]])
-                if path[-1] in path[:-1]:
-                    raise ValueError(f"merge: {' becomes '.join(path)}, which has no end")
-            if closed := [code for code in path if code in retire]:
-                raise ValueError(
-                    f"merge: {' becomes '.join(path)}, and retire closes {closed[0]}; keep one"
-                )
-            if not re.fullmatch(self.pattern, path[-1]):
-                raise ValueError(f"merge: {path[-1]} does not fit labels.pattern")
-            ends[old] = path[-1]
-        masked = self.masked or "(?!)"  # no code, not even an empty one
-        return self.model_copy(update={"merge": ends, "retire": retire, "masked": masked})
-
-
-class PreprocessParams(Section):
-    case: Literal["fold", "keep"]
-    decimal: Literal["point", "comma"]
-    currency_words: list[str]
-    credit_words: list[str]
-    date_order: Literal["ymd", "dmy", "mdy"]
-    unreadable_amount: Literal["reject", "empty"]
-    unreadable_date: Literal["reject", "empty"]
-    labels: Labels
-    duplicates: Literal["reject", "keep"]
-    max_reject_fraction: float = Field(ge=0, le=1)
 
 
 PLAIN_AMOUNT = {"point": r"^-?\d+(\.\d+)?(E0)?$", "comma": r"^-?\d+(\.\d+E0)?$"}

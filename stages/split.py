@@ -15,16 +15,18 @@ printed.
 
 from itertools import product
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from pydantic import ConfigDict, Field, model_validator
 from tqdm import tqdm
 
-from stages.lib.ledger.parallel import cores, map_ordered
-from stages.lib.params import Section, UserError, load_params
+from stages.lib.errors import UserError
+from stages.lib.parallel import cores, map_ordered
+from stages.lib.params.files import load_params
+from stages.lib.params.split import SplitParams
+from stages.lib.params.visible_fields import VisibleFields
 from stages.lib.process import run_stage
 from stages.lib.tables import (
     number_groups,
@@ -53,29 +55,6 @@ CUT_ROUNDS = 20
 # more than this number.
 MAX_BLOCK = 0.01
 MIN_BLOCK_ROWS = 5
-
-
-class SplitParams(Section):
-    label_column: Literal["acct_code"]
-    seed: int = Field(ge=0)
-    test_size: float = Field(gt=0, lt=1)
-    val_size: float = Field(gt=0, lt=1)
-    strategy: Literal["stratified", "time", "group"]
-    max_train_rows: int | None = Field(ge=1)
-    min_rows_per_account: int = Field(ge=1)
-
-    @model_validator(mode="after")
-    def _leaves_rows_to_train(self) -> "SplitParams":
-        if self.test_size + self.val_size >= 1:
-            raise ValueError("test_size + val_size: must be below 1, or nothing is left to train")
-        return self
-
-
-class VisibleFields(Section):
-    """The one key of the section `feature` that this stage reads."""
-
-    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
-    fields: list[str]
 
 
 class Rows(NamedTuple):

@@ -10,27 +10,20 @@ import hashlib
 from pathlib import Path
 
 import pyarrow as pa
-from pydantic import Field
 
-from stages.lib.model.base_model import ModelParams, load_tokenizer, resolve_base_model
+from stages.lib.errors import UserError
+from stages.lib.model.base_model import load_tokenizer, resolve_base_model
 from stages.lib.model.labels import assign_label_tokens
 from stages.lib.model.prompt import PROMPT_VERSION, encode_prompts
-from stages.lib.params import Section, UserError, load_params
+from stages.lib.params.files import load_params
+from stages.lib.params.model import ModelParams
+from stages.lib.params.tokenize import TokenizeParams
+from stages.lib.params.visible_fields import VisibleFields
 from stages.lib.process import run_stage
 from stages.lib.tables import read_table, write_json
 
 OUTPUT = Path("data/tokenize")
 SIDES = ("train", "val", "test")
-
-
-class TokenizeParams(Section):
-    max_tokens: int = Field(ge=8, le=4096)
-
-
-class VisibleFields(Section, extra="ignore"):
-    """The one key of the section ``feature`` that this stage reads."""
-
-    fields: list[str] = Field(min_length=1)
 
 
 def build_label_map(

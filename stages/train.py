@@ -17,7 +17,6 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal
 
 import datasets
 import numpy as np
@@ -26,150 +25,28 @@ import transformers
 from huggingface_hub import save_torch_state_dict
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 from torch import nn
 from transformers import EarlyStoppingCallback, TrainingArguments
 
-from stages.lib.model.base_model import (
-    ModelParams,
-    file_sha256,
-    locked,
-    pin_revision,
-    resolve_base_model,
-)
+from stages.lib.checksums import file_sha256
+from stages.lib.errors import UserError
+from stages.lib.model.base_model import pin_revision, resolve_base_model
 from stages.lib.model.batches import pad_right
 from stages.lib.model.checkpoints import newest_sealed_checkpoint, run_key
 from stages.lib.model.scoring import LABEL_MAP, MANIFEST, load_base_model
 from stages.lib.model.trainer import CheckOptimizer, LabelTrainer, LiveMetrics, SealCheckpoints
 from stages.lib.model.trunk import decoder_layers, drop_trunk, pad_states, trunk_states
-from stages.lib.params import Section, UserError, load_params
+from stages.lib.params.deepspeed import DeepSpeedParams, check_precision
+from stages.lib.params.files import load_params
+from stages.lib.params.lora import LoraParams
+from stages.lib.params.model import ModelParams
+from stages.lib.params.training import TrainingParams
 from stages.lib.process import only_one, run_stage
 
 INPUT = Path("data/tokenize")
 OUTPUT = Path("models/train")
 METRICS = Path("metrics/train")
 IS_MAIN = int(os.environ.get("RANK", "0")) == 0
-
-
-class LoraParams(Section):
-    enabled: bool
-    r: int = Field(ge=1, le=1024)
-    lora_alpha: int = Field(ge=1)
-    lora_dropout: float = Field(ge=0, lt=1)
-    target_modules: Literal["all-linear"] | list[str]
-    bias: Literal["none", "all", "lora_only"]
-    use_rslora: bool
-    use_dora: bool
-    task_type: Literal["CAUSAL_LM"]
-    train_label_head: bool
-    top_layers: int | None = Field(ge=1)
-
-
-def refuse_keys(section: object, instead: dict[str, str]) -> object:
-    """Return `section` unless it has a key that DeepSpeed knows, but that is set elsewhere."""
-    for key in section if isinstance(section, dict) else ():
-        if key in instead:
-            text = "'{key}' does not belong here: {instead}"
-            raise PydanticCustomError("misplaced", text, {"key": key, "instead": instead[key]})
-    return section
-
-
-class OffloadParams(Section):
-    device: Literal["none", "cpu"]
-
-
-class ZeroParams(Section):
-    stage: Literal[0, 1, 2, 3]
-    offload_optimizer: OffloadParams
-    offload_param: OffloadParams
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_key_that_has_no_effect(cls, section: object) -> object:
-        instead = {
-            "cpu_offload": "it is the old name of offload_optimizer.device: cpu",
-            "cpu_offload_params": "it is the old name of offload_param.device: cpu",
-            "gradient_checkpointing": "DeepSpeed ignores it; set training.gradient_checkpointing",
-            "stage3_gather_16bit_weights_on_model_save": "remove it; the stage sees to it",
-        }
-        return refuse_keys(section, instead)
-
-
-class BF16Params(Section):
-    enabled: bool
-
-
-class DeepSpeedParams(Section):
-    enabled: bool
-    zero_optimization: ZeroParams
-    bf16: BF16Params
-
-    @model_validator(mode="before")
-    @classmethod
-    def _no_key_that_is_set_elsewhere(cls, section: object) -> object:
-        batch = "it follows from training.per_device_train_batch_size and"
-        instead = {
-            "gradient_checkpointing": "DeepSpeed ignores it; set training.gradient_checkpointing",
-            "activation_checkpointing": "set training.gradient_checkpointing",
-            "fp16": "only bf16 is trained in; set bf16.enabled and model.dtype: bfloat16",
-            "optimizer": "it is AdamW; set training.learning_rate and training.weight_decay",
-            "scheduler": "set training.lr_scheduler_type and training.warmup_steps",
-            "train_batch_size": f"{batch} gradient_accumulation_steps; set those",
-            "train_micro_batch_size_per_gpu": "set training.per_device_train_batch_size",
-            "gradient_accumulation_steps": "set training.gradient_accumulation_steps",
-            "gradient_clipping": "set training.max_grad_norm",
-            "zero_force_ds_cpu_optimizer": "remove it; DeepSpeed's own optimizer, which needs a "
-            "compiler, is never used",
-            "zero_allow_untested_optimizer": "remove it; the stage sets it",
-            "stage": "it belongs into zero_optimization",
-            "offload_optimizer": "it belongs into zero_optimization",
-            "offload_param": "it belongs into zero_optimization",
-        }
-        return refuse_keys(section, instead)
-
-
-class TrainingParams(Section):
-    launcher: str = Field(min_length=1)
-    learning_rate: float = Field(gt=0, le=1)
-    label_smoothing: float = Field(ge=0, lt=1)
-    num_train_epochs: float = Field(gt=0)
-    per_device_train_batch_size: int = Field(ge=1)
-    train_batch_tokens: int | None = Field(ge=1)
-    per_device_eval_batch_size: int = Field(ge=1)
-    gradient_accumulation_steps: int = Field(ge=1)
-    gradient_checkpointing: bool
-    max_grad_norm: float = Field(gt=0)
-    lr_scheduler_type: Literal["linear", "cosine", "constant_with_warmup"]
-    warmup_steps: int = Field(ge=0)
-    weight_decay: float = Field(ge=0, lt=1)
-    logging_steps: int = Field(ge=1)
-    eval_strategy: Literal["no", "steps", "epoch"]
-    eval_steps: int = Field(ge=1)
-    max_eval_rows: int = Field(ge=1)
-    save_strategy: Literal["no", "steps", "epoch"]
-    save_steps: int = Field(ge=1)
-    keep_best: Literal["val_loss", "val_accuracy"] | None
-    early_stopping_patience: int | None = Field(ge=1)
-    seed: int = Field(ge=0, lt=2**32)
-
-
-def check_training(training: TrainingParams) -> None:
-    """Raise a UserError where a best step is asked for that nothing would find or keep."""
-    where = "params_train.yaml: training"
-    if training.early_stopping_patience is not None and training.keep_best is None:
-        raise UserError(
-            f"{where}.early_stopping_patience: {training.early_stopping_patience}, but keep_best "
-            "names no metric that could stop improving; set keep_best, or the patience to null"
-        )
-    if training.keep_best is None:
-        return
-    if "no" in (training.eval_strategy, training.save_strategy):
-        raise UserError(
-            f"{where}.keep_best: {training.keep_best} needs validations and checkpoints, got "
-            f"eval_strategy: {training.eval_strategy} and save_strategy: {training.save_strategy}; "
-            "set both to steps or epoch, or keep_best to null"
-        )
 
 
 def check_launch(world_size: int, n_rows: int, n_devices: int, local_world_size: int) -> None:
@@ -299,23 +176,7 @@ def configure_deepspeed(
     """
     if not deepspeed.enabled:
         return None
-    zero = deepspeed.zero_optimization
-    where = "params_train.yaml: deepspeed"
-    if zero.stage != 3 and zero.offload_param.device != "none":
-        raise UserError(
-            f"{where}.zero_optimization.offload_param: parameters are offloaded by stage 3 only, "
-            f"got stage {zero.stage}; set stage: 3, or offload_param.device: none"
-        )
-    if zero.stage == 0 and zero.offload_optimizer.device != "none":
-        raise UserError(
-            f"{where}.zero_optimization.offload_optimizer: needs stage 1, 2 or 3, got stage 0; "
-            "set stage: 2, or offload_optimizer.device: none"
-        )
-    if deepspeed.bf16.enabled != (model.dtype == "bfloat16"):
-        raise UserError(
-            f"{where}.bf16.enabled: {deepspeed.bf16.enabled} contradicts model.dtype: "
-            f"{model.dtype}; set both to bfloat16 (true), or both to float32 (false)"
-        )
+    zero, where = deepspeed.zero_optimization, "params_train.yaml: deepspeed"
     if deepspeed.bf16.enabled and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
         raise UserError(
             f"{where}.bf16.enabled: {torch.cuda.get_device_name()} has no bfloat16; set it to "
@@ -530,7 +391,8 @@ def main() -> None:
     params = load_params(
         lora=LoraParams, model=ModelParams, deepspeed=DeepSpeedParams, training=TrainingParams
     )
-    check_training(params.training)
+    if errors := check_precision(params.deepspeed, params.model):
+        raise errors[0]
     deepspeed = configure_deepspeed(params.deepspeed, params.training, params.model)
     sides = load_sides(params.training)
     world_size, local = (int(os.environ.get(n, "1")) for n in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))

@@ -22,7 +22,7 @@ from torch import nn
 from transformers.utils import logging
 
 from stages.lib.model.scoring import TrainedModel, load_trained_model, score_rows
-from stages.lib.params import read_param_files
+from stages.lib.params.files import read_param_files
 
 MODEL = Path("models/train")
 CHECKED_ROWS = 4

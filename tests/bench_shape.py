@@ -28,7 +28,7 @@ from transformers.utils import logging
 from stages import train
 from stages.lib.model.scoring import LabelHead
 from stages.lib.model.trainer import LabelTrainer
-from stages.lib.params import load_params
+from stages.lib.params.files import load_params
 from tests.bench_train import WARM_UP_STEPS, rate
 
 QWEN3_4B = {

@@ -17,8 +17,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from conftest import clone_project, environment, run, set_params, write_tiny_model
+from project import clone_project, environment, run, set_params
 from s3_server import BUCKET, S3Server, add_remote, commit, dvc, git, login
+from tiny_model import write_tiny_model
 
 N_EXPERIMENTS = 50
 N_FILES, FILE_BYTES = 2000, 1 << 19

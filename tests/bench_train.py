@@ -32,7 +32,7 @@ from stages import train
 from stages.lib.model.base_model import resolve_base_model
 from stages.lib.model.scoring import LABEL_MAP
 from stages.lib.model.trainer import LabelTrainer
-from stages.lib.params import load_params
+from stages.lib.params.files import load_params
 from stages.lib.tables import read_table
 
 WARM_UP_STEPS = 5

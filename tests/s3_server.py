@@ -16,7 +16,7 @@ import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 
-from conftest import ROOT, run
+from project import ROOT, run
 from ruamel.yaml import YAML
 
 BUCKET = "ledger"

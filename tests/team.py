@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import clone_project
+from project import clone_project
 from s3_server import BUCKET, S3Server, add_remote, commit, dvc, git
 
 

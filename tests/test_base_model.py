@@ -18,8 +18,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, environment, run
+from project import ROOT, environment, run
 
+from stages.lib.errors import UserError
 from stages.lib.model.base_model import (
     ModelParams,
     cache_folder,
@@ -29,7 +30,6 @@ from stages.lib.model.base_model import (
     pin_revision,
     resolve_base_model,
 )
-from stages.lib.params import UserError
 
 REVISION = "1cfa9a7208912126459214e8b04321603b3df60c"
 

@@ -14,7 +14,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.svm import LinearSVC
 
 from stages import baseline
-from stages.lib.params import UserError
+from stages.lib.errors import UserError
 from stages.lib.tables import write_table
 
 PARAMS = """

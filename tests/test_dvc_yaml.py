@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run
+from project import ROOT, run
 from ruamel.yaml import YAML
 
-from stages.lib.params import PARAM_FILES, read_yaml
+from stages.lib.params.files import PARAM_FILES, read_yaml
 
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 WAY = ["ingest", "preprocess", "feature", "split", "tokenize", "train", "evaluate"]

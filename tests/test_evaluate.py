@@ -16,10 +16,10 @@ from datasets import Dataset
 from html_check import check_page
 
 from stages import evaluate
+from stages.lib.errors import UserError
 from stages.lib.evaluation import findings
 from stages.lib.evaluation.metrics import RowScores
 from stages.lib.model import scoring
-from stages.lib.params import UserError
 from stages.lib.spreadsheet import spreadsheet_cell
 from stages.lib.tables import write_table
 

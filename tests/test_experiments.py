@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import environment, run
+from project import environment, run
 from s3_server import (
     attempt,
     dvc,

@@ -9,7 +9,7 @@ import pytest
 from ledger_files import HEADER, csv_text
 
 from stages import feature
-from stages.lib.params import UserError
+from stages.lib.errors import UserError
 from stages.lib.tables import read_table
 
 

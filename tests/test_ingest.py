@@ -18,9 +18,9 @@ import pytest
 from ledger_files import HEADER, ROWS, ErrorCell, csv_text, write_ods, write_xlsx
 
 from stages import ingest
+from stages.lib.errors import UserError
 from stages.lib.ledger import files
-from stages.lib.ledger.errors import show_errors
-from stages.lib.params import UserError
+from stages.lib.ledger.error_cells import show_errors
 
 DATA = Path(__file__).parent / "data"
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from ledger_files import HEADER, INGEST, ROWS, csv_text, write_ods, write_xlsx
 
 from stages import ingest
+from stages.lib.errors import UserError
 from stages.lib.ledger import files
-from stages.lib.params import UserError
 
 # Among thousands of texts some are addresses, which masking would change.
 PARAMS = ingest.IngestParams.model_validate({**INGEST, "mask": []})

@@ -3,11 +3,11 @@
 import random
 
 import pytest
-from conftest import ACCOUNTS
+from small_ledger import ACCOUNTS
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from stages.lib.errors import UserError
 from stages.lib.model.labels import assign_label_tokens
-from stages.lib.params import UserError
 
 CODES = list(ACCOUNTS)
 NAMES = [name for name, *_ in ACCOUNTS.values()]

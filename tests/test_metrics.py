@@ -9,8 +9,8 @@ import scipy.special
 import scipy.stats
 import sklearn.metrics as reference
 
+from stages.lib.errors import UserError
 from stages.lib.evaluation import metrics
-from stages.lib.params import UserError
 
 K = 7
 CLASSES = K + 2  # two accounts stand in the test rows only

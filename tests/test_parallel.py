@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from stages.lib.ledger.parallel import map_ordered
-from stages.lib.params import UserError
+from stages.lib.errors import UserError
+from stages.lib.parallel import map_ordered
 
 
 def square(number: int) -> int:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import pytest
-from conftest import ROOT, copy_project, run
+from project import ROOT, copy_project, run
 from pydantic import BaseModel, Field
 from ruamel.yaml import YAML
 
-from stages.lib.params import PARAM_FILES, Section, UserError, load_params, read_yaml
+from stages.lib.errors import UserError
+from stages.lib.params.files import PARAM_FILES, load_params, read_yaml
+from stages.lib.params.section import Section
 from stages.lib.process import run_stage
 
 

@@ -13,22 +13,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import (
-    ACCOUNTS,
-    HEADER,
-    ROOT,
-    clone_project,
-    copy_project,
-    environment,
-    ledger_rows,
-    run,
-    set_params,
-    write_ledger,
-    write_tiny_model,
-)
+from project import ROOT, clone_project, copy_project, environment, run, set_params
 from ruamel.yaml import YAML
+from small_ledger import ACCOUNTS, HEADER, ledger_rows, write_ledger
+from tiny_model import write_tiny_model
 
-from stages.lib.params import UserError, load_params, read_yaml
+from stages.lib.errors import UserError
+from stages.lib.params.files import load_params, read_yaml
 from stages.lib.tables import read_table
 from stages.predict import BatchTokens, ModelTrust, load_calibration, score
 

@@ -14,7 +14,7 @@ from ledger_files import HEADER, csv_text
 
 from stages import ingest, preprocess
 from stages.lib import tables
-from stages.lib.params import UserError
+from stages.lib.errors import UserError
 from stages.lib.tables import read_json, read_table
 
 COLUMNS = ["date", "vendor", "memo", "amount", "account", "name"]

@@ -7,9 +7,9 @@ import sys
 
 import psutil
 import pytest
-from conftest import ROOT, environment, run
+from project import ROOT, environment, run
 
-from stages.lib.params import UserError
+from stages.lib.errors import UserError
 from stages.lib.process import only_one
 
 HOLD = """

@@ -3,9 +3,9 @@
 import ast
 
 import pytest
-from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from project import ROOT
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from stages.lib.model.base_model import load_tokenizer

@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from stages.lib.errors import UserError
 from stages.lib.model.base_model import ModelParams, file_sha256, pin_revision
 from stages.lib.model.batches import pad_right
 from stages.lib.model.prompt import PROMPT_VERSION
@@ -22,7 +23,6 @@ from stages.lib.model.scoring import (
     load_trained_model,
     score_rows,
 )
-from stages.lib.params import UserError
 
 LABELS = [300, 17, 301, 450]
 ACCOUNTS = ["0101", "2010", "4010", "여비"]

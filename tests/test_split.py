@@ -9,7 +9,7 @@ from ledger_files import HEADER, csv_text
 
 from stages import split
 from stages.lib import tables
-from stages.lib.params import UserError
+from stages.lib.errors import UserError
 from stages.lib.tables import read_table
 
 SIDES = ("train", "val", "test")

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, environment, ledger_rows, run, write_ledger
+from project import ROOT, environment, run
 from ruamel.yaml import YAML
 from s3_server import (
     BUCKET,
@@ -25,8 +25,9 @@ from s3_server import (
     readme_lines,
     stages_that_ran,
 )
+from small_ledger import ledger_rows, write_ledger
 
-from stages.lib.params import read_yaml
+from stages.lib.params.files import read_yaml
 from stages.lib.tables import read_table
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from stages.lib import tables
-from stages.lib.params import UserError
+from stages.lib.errors import UserError
 
 
 @pytest.fixture

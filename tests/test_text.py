@@ -7,7 +7,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from stages.lib.ledger.text import (
     amount_marks,
     clean_text,

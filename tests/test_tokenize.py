@@ -8,7 +8,8 @@ from collections import Counter
 import datasets
 import pyarrow as pa
 import pytest
-from conftest import ACCOUNTS, ROOT, ledger_rows, run, run_stage, set_params
+from project import ROOT, run, run_stage, set_params
+from small_ledger import ACCOUNTS, ledger_rows
 
 from stages.lib.model.prompt import PROMPT_VERSION, encode_prompts
 from stages.lib.tables import read_table

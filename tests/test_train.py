@@ -22,17 +22,18 @@ import numpy as np
 import psutil
 import pytest
 import torch
-from conftest import ROOT, environment, run, run_stage, set_params
+from project import ROOT, environment, run, run_stage, set_params
 from ruamel.yaml import YAML
 from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM
 
 from stages import train
+from stages.lib.errors import UserError
 from stages.lib.model import trainer as training_loop
 from stages.lib.model.scoring import load_trained_model, score_rows
 from stages.lib.model.trainer import EpochBatches
-from stages.lib.params import UserError, load_params
+from stages.lib.params.files import load_params
 from stages.lib.process import only_one
 from stages.lib.process import run_stage as exit_as_a_stage
 

@@ -6,11 +6,11 @@ import shutil
 import pytest
 import torch
 
+from stages.lib.errors import UserError
 from stages.lib.model.base_model import ModelParams
 from stages.lib.model.batches import pad_right
 from stages.lib.model.scoring import load_base_model
 from stages.lib.model.trunk import decoder_layers, drop_trunk, pad_states, trunk_states
-from stages.lib.params import UserError
 
 ROWS = [[5, 9, 300], [7], [11, 12, 13, 14, 15, 16], [300, 5]]
 LABELS = [300, 17, 301, 450]

@@ -1,6 +1,5 @@
-"""A stage as a process: how it ends, one at a time, none that outlives the dvc that started it."""
+"""Life cycle of a stage as a process: exit codes, locks, and stopping when its dvc dies."""
 
-import fcntl
 import os
 import signal
 import sys
@@ -12,12 +11,13 @@ from pathlib import Path
 from typing import NoReturn
 
 import psutil
+from filelock import FileLock, Timeout
 
-from stages.lib.params import UserError
+from stages.lib.errors import UserError
 
 
 def _dvc_ancestor() -> psutil.Process | None:
-    """Return the nearest ancestor that is dvc: shells and launchers may stand in between."""
+    """Return the nearest ancestor that is dvc: shells and launchers may be in between."""
     for process in psutil.Process().parents():
         try:
             words = [Path(word).name for word in process.cmdline()[:4]]
@@ -41,7 +41,7 @@ def stop_when_dvc_dies(poll_seconds: float = 0.5) -> None:
     """
     dvc = _dvc_ancestor()
     if dvc is None and "DVC_STAGE" in os.environ:  # which dvc sets for every stage
-        raise UserError("the dvc that started this stage is gone; start it again")
+        raise UserError("dvc-gone", "dvc", "the dvc that started this stage is gone", "start it again")
     if dvc is None:
         return
 
@@ -63,19 +63,17 @@ def only_one(path: Path, what: str) -> Iterator[None]:
         Another living process holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise UserError(
-                f"{what} is already running here (process {file.read().strip() or '?'}); "
-                "wait for it to end, or stop it"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    lock = FileLock(path, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(
+            "already-running", path, f"{what} is already running here", "wait for it, or stop it"
+        ) from None
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def run_stage(main: Callable[[], None]) -> NoReturn:
@@ -85,9 +83,9 @@ def run_stage(main: Callable[[], None]) -> NoReturn:
         main()
     except UserError as error:
         sys.stdout.flush()
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error[{error.code}]: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("error: interrupted; run the same command again", file=sys.stderr)
+        print("error[interrupted]: interrupted; run the same command again", file=sys.stderr)
         sys.exit(130)
     sys.exit(0)

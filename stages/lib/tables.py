@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.lib.params import UserError
+from stages.lib.errors import UserError
 
 # Small enough that a worker holds a few of them, large enough to compress well.
 ROWS_PER_GROUP = 100_000

@@ -8,9 +8,9 @@ from collections import Counter, defaultdict
 import numpy as np
 import pyarrow as pa
 
+from stages.lib.errors import UserError
 from stages.lib.evaluation import metrics
 from stages.lib.evaluation.metrics import RowScores
-from stages.lib.params import UserError
 
 LABEL = "acct_code"
 CONFUSION_EXAMPLES = 3

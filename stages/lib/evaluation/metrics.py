@@ -14,7 +14,7 @@ from math import exp, lgamma, log
 
 import numpy as np
 
-from stages.lib.params import UserError
+from stages.lib.errors import UserError
 
 TOP = 3  # accounts kept of each row
 ROWS_AT_ONCE = 8192  # bounds the float64 copies made while scores are reduced

@@ -29,9 +29,9 @@ from typing import Literal, NamedTuple
 
 import pyarrow as pa
 
+from stages.lib.errors import UserError
 from stages.lib.ledger.encodings import WIDE, guess_encoding, guess_utf16
-from stages.lib.ledger.errors import list_errors, packed, show_errors
-from stages.lib.params import UserError
+from stages.lib.ledger.error_cells import list_errors, packed, show_errors
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 # The last two: double quotes with \" for one inside, as databases export, and double quotes with

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
+from stages.lib.errors import UserError
 from stages.lib.ledger.files import cell_text
-from stages.lib.ledger.text import clean_text
-from stages.lib.params import UserError
+from stages.lib.ledger.normalize import clean_text
 
 HEADER_SEARCH_ROWS = 50
 

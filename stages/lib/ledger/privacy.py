@@ -9,14 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import date
-from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.lib.ledger.text import clean_text
-
-MaskKind = Literal["email", "card", "resident_number", "bank_account", "phone"]
+from stages.lib.ledger.normalize import clean_text
+from stages.lib.params.ingest import MaskKind
 
 # In raw cells, where digits have more forms and stand any distance apart. RE2's own \pN takes a
 # millisecond to compile, once a column and sheet.

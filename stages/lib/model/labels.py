@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from stages.lib.params import UserError
+from stages.lib.errors import UserError
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
 

@@ -20,10 +20,12 @@ from torch import nn
 from tqdm import tqdm
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from stages.lib.model.base_model import ModelParams, file_sha256, resolve_base_model
+from stages.lib.checksums import file_sha256
+from stages.lib.errors import UserError
+from stages.lib.model.base_model import resolve_base_model
 from stages.lib.model.batches import batches_by_length, pad_right
 from stages.lib.model.prompt import PROMPT_VERSION
-from stages.lib.params import UserError
+from stages.lib.params.model import ModelParams
 
 MANIFEST = "manifest.json"
 LABEL_MAP = "label_map.json"

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from transformers import Trainer, TrainerCallback
 
+from stages.lib.errors import UserError
 from stages.lib.model.batches import batches_by_length
 from stages.lib.model.checkpoints import drop_old_checkpoints, seal_checkpoint
-from stages.lib.params import UserError
 
 # The loss ----------------------------------------------------------------------------------------
 

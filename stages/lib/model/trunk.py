@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
+from stages.lib.errors import UserError
 from stages.lib.model.base_model import file_sha256
 from stages.lib.model.batches import batches_by_length, pad_right
-from stages.lib.params import UserError
 
 _BATCH_TOKENS = 2048
 

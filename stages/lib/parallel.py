@@ -8,7 +8,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context, parent_process
 
-from stages.lib.params import UserError
+from stages.lib.errors import UserError
 
 
 def _die_with_parent() -> None:

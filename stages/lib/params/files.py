@@ -1,61 +1,55 @@
-"""Read and check the parameter files, and turn a user's mistake into one clear line.
+"""Read and check the parameter files.
 
-``params.yaml`` and ``params_train.yaml`` form one namespace: each top-level section stands in
-exactly one of them. A stage declares its sections as strict models and asks for them by name::
+``params.yaml`` and ``params_train.yaml`` form one namespace: each top-level section is in exactly
+one of them. A stage names the sections that it reads, each with its model::
 
-    class SplitParams(Section):
-        seed: int = Field(ge=0)
-
-    def main():
-        params = load_params(split=SplitParams)
-        params.split.seed
-
-    if __name__ == "__main__":
-        run_stage(main)  # of stages.lib.process
+    params = load_params(split=SplitParams, feature=VisibleFields)
+    params.split.seed
 """
 
 from pathlib import Path
 from types import SimpleNamespace
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+
+from stages.lib.errors import UserError, UserErrors, first_line
+from stages.lib.params.section import Section
 
 PARAM_FILES = ("params.yaml", "params_train.yaml")
 
 
-class UserError(Exception):
-    """A mistake that the user can mend: its message is all that the user needs to see."""
-
-
-class Section(BaseModel):
-    """One section of a parameter file: unknown, missing and mistyped keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
-
-
 def read_yaml(path: Path) -> dict:
-    """Return the mapping in `path`, parsed as DVC parses it (YAML 1.2: ``1e-4`` is a number,
-    ``NO`` and ``0101`` are not a boolean and not an octal number).
+    """Return the mapping in `path`, parsed as DVC parses it (YAML 1.2: ``1e-4`` is a number, and
+    ``NO`` and ``0101`` are neither a boolean nor an octal number).
 
     Raises
     ------
     UserError
-        The file is missing, is not YAML, holds a key twice, or is not a mapping.
+        The file cannot be read, is not YAML, has a key twice, or is not a mapping.
     """
     try:
         content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path}: not found; run from the top folder of the repository") from None
+        raise UserError(
+            "no-parameter-file", path, "not found", "run from the top folder of the repository"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            "no-parameter-file", path, f"cannot be read: {error.strerror}", "correct its permissions"
+        ) from None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: expected UTF-8 text, got another encoding ({error})") from None
+        raise UserError(
+            "invalid-yaml", path, f"expected UTF-8 text: {error}", "save it as UTF-8"
+        ) from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else "?"
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise UserError(f"{path}, line {line}: not valid YAML: {problem}") from None
+        problem = getattr(error, "problem", None) or first_line(error)
+        raise UserError("invalid-yaml", f"{path}, line {line}", f"not valid YAML: {problem}") from None
     if not isinstance(content, dict):
-        raise UserError(f"{path}: expected sections such as 'split:', got {content!r}")
+        raise UserError("invalid-yaml", path, f"expected sections such as 'split:', got {content!r}")
     return content
 
 
@@ -66,14 +60,14 @@ def read_param_files(folder: Path) -> dict[str, tuple[str, object]]:
         for key, content in read_yaml(folder / name).items():
             if key in sections:
                 raise UserError(
-                    f"section '{key}' stands in both {sections[key][0]} and {name}; keep it in one"
+                    "section-twice", name, f"section '{key}' is in {sections[key][0]} too", "keep one"
                 )
             sections[key] = (name, content)
     return sections
 
 
-def _problems(file: str, section: str, error: ValidationError) -> list[str]:
-    lines = []
+def _problems(file: str, section: str, error: ValidationError) -> list[UserError]:
+    errors = []
     for item in error.errors():
         key = ".".join([section, *map(str, item["loc"])])
         match item["type"]:
@@ -87,8 +81,8 @@ def _problems(file: str, section: str, error: ValidationError) -> list[str]:
                 text = item["msg"].removeprefix("Value error, ")
                 if not isinstance(item["input"], dict):  # a whole section says nothing
                     text += f"; got {item['input']!r}"
-        lines.append(f"{file}: {key}: {text}")
-    return lines
+        errors.append(UserError("invalid-parameter", f"{file}: {key}", text))
+    return errors
 
 
 def load_params(folder: Path | str = ".", **models: type[Section]) -> SimpleNamespace:
@@ -97,7 +91,7 @@ def load_params(folder: Path | str = ".", **models: type[Section]) -> SimpleName
     Parameters
     ----------
     folder : path
-        Where the parameter files lie.
+        Where the parameter files are.
     **models : type of Section
         ``section name = model``.
 
@@ -108,16 +102,17 @@ def load_params(folder: Path | str = ".", **models: type[Section]) -> SimpleName
         and what was found.
     """
     sections = read_param_files(Path(folder))
-    problems, values = [], {}
+    errors, values = [], {}
     for section, model in models.items():
         if section not in sections:
-            problems.append(f"{' or '.join(PARAM_FILES)}: section '{section}' is missing")
+            files = " or ".join(PARAM_FILES)
+            errors.append(UserError("invalid-parameter", files, f"section '{section}' is missing"))
             continue
         file, content = sections[section]
         try:
             values[section] = model.model_validate(content)
         except ValidationError as error:
-            problems += _problems(file, section, error)
-    if problems:
-        raise UserError("\n".join(problems))
+            errors += _problems(file, section, error)
+    if errors:
+        raise UserErrors(errors)
     return SimpleNamespace(**values)

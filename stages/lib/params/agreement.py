@@ -1,0 +1,80 @@
+"""What one section of the parameters demands of another. Used by `check`, which sees all of them."""
+
+from collections.abc import Iterator
+from types import SimpleNamespace
+
+from stages.lib.contracts.names import AMOUNT_BUCKET, GROUP, OWN
+from stages.lib.errors import UserError
+from stages.lib.params.deepspeed import check_precision
+from stages.lib.params.feature import check_columns
+
+
+def _unknown_columns(key: str, names: list[str], known: list[str]) -> Iterator[UserError]:
+    if unknown := [name for name in names if name not in known]:
+        yield UserError(
+            "unsuitable-column",
+            f"params_train.yaml: {key}",
+            f"no column {', '.join(unknown)}; expected some of {', '.join(known)}",
+            "correct the names, or set it to null to choose by role",
+        )
+
+
+def _columns(p: SimpleNamespace) -> Iterator[UserError]:
+    yield from check_columns(p.feature, p.ingest.roles)
+    fields = p.feature.fields
+    base_table = [*dict.fromkeys([*fields, GROUP, AMOUNT_BUCKET, *OWN])]
+    yield from _unknown_columns("baseline.lookup_columns", p.baseline.lookup_columns or [], base_table)
+    yield from _unknown_columns("baseline.character_fields", p.baseline.character_fields or [], fields)
+    described = [p.evaluate.description_field] if p.evaluate.description_field else []
+    yield from _unknown_columns("evaluate.description_field", described, fields)
+
+
+def _labels(p: SimpleNamespace) -> Iterator[UserError]:
+    if p.preprocess.labels.masked_rule == "from_name" and "label_name" not in p.ingest.roles.values():
+        yield UserError(
+            "needs-column",
+            "params.yaml: preprocess.labels.masked_rule",
+            "from_name needs the account's name, and ingest.columns has no column of the role "
+            "label_name",
+            "add one, or set it to reject",
+        )
+
+
+def _split(p: SimpleNamespace) -> Iterator[UserError]:
+    needed = {"time": "date_column", "group": "group_column"}.get(p.split.strategy)
+    if needed and getattr(p.feature, needed) is None:
+        yield UserError(
+            "needs-column",
+            "params_train.yaml: split.strategy",
+            f"{p.split.strategy} needs feature.{needed}, which is null",
+            f"set feature.{needed}, or choose another strategy",
+        )
+
+
+def _prompt(p: SimpleNamespace) -> Iterator[UserError]:
+    least = 2 * len(p.feature.fields)
+    if p.tokenize.max_tokens < least:
+        yield UserError(
+            "prompt-too-short",
+            "params_train.yaml: tokenize.max_tokens",
+            f"{p.tokenize.max_tokens}; expected at least {least}, two for each of the "
+            f"{len(p.feature.fields)} feature.fields",
+            "raise it, or list fewer fields",
+        )
+
+
+def check_agreement(p: SimpleNamespace) -> list[UserError]:
+    """Return an error for each pair of sections that contradict each other.
+
+    Parameters
+    ----------
+    p : SimpleNamespace
+        All sections, each checked by its own model.
+    """
+    return [
+        *_columns(p),
+        *_labels(p),
+        *_split(p),
+        *_prompt(p),
+        *check_precision(p.deepspeed, p.model),
+    ]
