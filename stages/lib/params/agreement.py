@@ -23,14 +23,21 @@ def _columns(p: SimpleNamespace) -> Iterator[UserError]:
     yield from check_columns(p.feature, p.ingest.roles)
     fields = p.feature.fields
     base_table = [*dict.fromkeys([*fields, GROUP, AMOUNT_BUCKET, *OWN])]
-    yield from _unknown_columns("baseline.lookup_columns", p.baseline.lookup_columns or [], base_table)
-    yield from _unknown_columns("baseline.character_fields", p.baseline.character_fields or [], fields)
+    yield from _unknown_columns(
+        "baseline.lookup_columns", p.baseline.lookup_columns or [], base_table
+    )
+    yield from _unknown_columns(
+        "baseline.character_fields", p.baseline.character_fields or [], fields
+    )
     described = [p.evaluate.description_field] if p.evaluate.description_field else []
     yield from _unknown_columns("evaluate.description_field", described, fields)
 
 
 def _labels(p: SimpleNamespace) -> Iterator[UserError]:
-    if p.preprocess.labels.masked_rule == "from_name" and "label_name" not in p.ingest.roles.values():
+    if (
+        p.preprocess.labels.masked_rule == "from_name"
+        and "label_name" not in p.ingest.roles.values()
+    ):
         yield UserError(
             "needs-column",
             "params.yaml: preprocess.labels.masked_rule",

@@ -7,6 +7,7 @@ one of them. A stage names the sections that it reads, each with its model::
     params.split.seed
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,7 +38,10 @@ def read_yaml(path: Path) -> dict:
         ) from None
     except OSError as error:
         raise UserError(
-            "no-parameter-file", path, f"cannot be read: {error.strerror}", "correct its permissions"
+            "no-parameter-file",
+            path,
+            f"cannot be read: {error.strerror}",
+            "correct its permissions",
         ) from None
     except UnicodeDecodeError as error:
         raise UserError(
@@ -47,9 +51,13 @@ def read_yaml(path: Path) -> dict:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else "?"
         problem = getattr(error, "problem", None) or first_line(error)
-        raise UserError("invalid-yaml", f"{path}, line {line}", f"not valid YAML: {problem}") from None
+        raise UserError(
+            "invalid-yaml", f"{path}, line {line}", f"not valid YAML: {problem}"
+        ) from None
     if not isinstance(content, dict):
-        raise UserError("invalid-yaml", path, f"expected sections such as 'split:', got {content!r}")
+        raise UserError(
+            "invalid-yaml", path, f"expected sections such as 'split:', got {content!r}"
+        )
     return content
 
 
@@ -60,10 +68,22 @@ def read_param_files(folder: Path) -> dict[str, tuple[str, object]]:
         for key, content in read_yaml(folder / name).items():
             if key in sections:
                 raise UserError(
-                    "section-twice", name, f"section '{key}' is in {sections[key][0]} too", "keep one"
+                    "section-twice",
+                    name,
+                    f"section '{key}' is in {sections[key][0]} too",
+                    "keep one",
                 )
             sections[key] = (name, content)
     return sections
+
+
+def check_no_other_sections(known: Collection[str], folder: Path | str = ".") -> list[UserError]:
+    """Return an error for each section of the parameter files in `folder` that is not `known`."""
+    return [
+        UserError("invalid-parameter", f"{file}: {section}", "unknown section", "remove it")
+        for section, (file, _) in read_param_files(Path(folder)).items()
+        if section not in known
+    ]
 
 
 def _problems(file: str, section: str, error: ValidationError) -> list[UserError]:

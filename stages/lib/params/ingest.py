@@ -85,7 +85,9 @@ class IngestParams(Section):
             if reading.header_row == 0 and not reading.positions:
                 raise ValueError("reading: header_row 0 means no header, so positions are needed")
         if unknown := sorted(named - set(self.columns)):
-            raise ValueError(f"columns: has no column {', '.join(unknown)}, which another key names")
+            raise ValueError(
+                f"columns: has no column {', '.join(unknown)}, which another key names"
+            )
         for name, role in _ROLE_OF.items():
             if name in self.columns and self.columns[name].role != role:
                 raise ValueError(

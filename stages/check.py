@@ -1,0 +1,58 @@
+"""Check all parameters before DVC deletes anything.
+
+DVC deletes the outputs of a stage before it runs the stage. So a wrong value must be found by a
+stage of its own, which all others depend on.
+
+Reads params.yaml and params_train.yaml. Writes ``data/check/valid.txt``, which is always the same,
+so that a valid change reruns only the stages that read it. Parameters: all.
+"""
+
+from pathlib import Path
+
+from stages.lib.errors import UserErrors
+from stages.lib.params.agreement import check_agreement
+from stages.lib.params.baseline import BaselineParams
+from stages.lib.params.deepspeed import DeepSpeedParams
+from stages.lib.params.evaluate import EvaluateParams
+from stages.lib.params.feature import FeatureParams
+from stages.lib.params.files import check_no_other_sections, load_params
+from stages.lib.params.ingest import IngestParams
+from stages.lib.params.lora import LoraParams
+from stages.lib.params.model import ModelParams
+from stages.lib.params.preprocess import PreprocessParams
+from stages.lib.params.score import ScoreParams
+from stages.lib.params.section import Section
+from stages.lib.params.split import SplitParams
+from stages.lib.params.tokenize import TokenizeParams
+from stages.lib.params.training import TrainingParams
+from stages.lib.process import run_stage
+
+OUTPUT = Path("data/check/valid.txt")
+
+SECTIONS: dict[str, type[Section]] = {
+    "ingest": IngestParams,
+    "preprocess": PreprocessParams,
+    "feature": FeatureParams,
+    "split": SplitParams,
+    "tokenize": TokenizeParams,
+    "model": ModelParams,
+    "lora": LoraParams,
+    "deepspeed": DeepSpeedParams,
+    "training": TrainingParams,
+    "score": ScoreParams,
+    "baseline": BaselineParams,
+    "evaluate": EvaluateParams,
+}
+
+
+def main() -> None:
+    params = load_params(**SECTIONS)
+    if errors := [*check_no_other_sections(SECTIONS), *check_agreement(params)]:
+        raise UserErrors(errors)
+    OUTPUT.parent.mkdir(parents=True, exist_ok=True)
+    OUTPUT.write_text("All parameters are valid.\n", encoding="utf-8", newline="\n")
+    print("check: all parameters are valid")
+
+
+if __name__ == "__main__":
+    run_stage(main)
