@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from stages.lib.errors import UserError
 from stages.lib.ledger import files
+from stages.lib.ledger.encodings import find_encoding
 from stages.lib.ledger.headers import (
     HEADER_SEARCH_ROWS,
     Layout,
@@ -34,6 +35,7 @@ from stages.lib.ledger.headers import (
     header_key,
     name_cells,
 )
+from stages.lib.ledger.opening import damaged
 from stages.lib.ledger.privacy import mask_cells, mask_personal
 from stages.lib.ledger.rows import (
     MOVED_HEADER,
@@ -413,7 +415,7 @@ def text_tasks(path: Path, file: str, reading: Reading, params: IngestParams) ->
     # A cell that is filled from above may find it anywhere above, so the file is one block.
     chars = files.BLOCK_CHARS if not params.fill_down else -1
     guessed = reading.encoding == "auto"
-    encoding = files.find_encoding(path) if guessed else reading.encoding
+    encoding = find_encoding(path) if guessed else reading.encoding
     blocks = files.text_blocks(path, encoding, reading.line_end, SAMPLE_CHARS)
     sample = next(blocks, files.Block("", 1, 0))
     if not sample.text.strip():
@@ -446,7 +448,7 @@ def parquet_tasks(path: Path, file: str, reading: Reading, params: IngestParams)
                 yield Task(path, file, reading, params, "parquet", layout, content, {}, size, True)
                 first += len(batch)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise files.damaged(path, error) from None
+        raise damaged(path, error) from None
 
 
 def find_tasks(paths: list[tuple[Path, str]], params: IngestParams) -> Iterator[Task]:
@@ -507,7 +509,7 @@ def read_parts(task: Task) -> list[Part]:
                 f"{task.path}: a column of bytes holds no UTF-8 text; write text, or drop it"
             ) from None
         except (ValueError, OverflowError) as error:
-            raise files.damaged(task.path, error) from None
+            raise damaged(task.path, error) from None
         return [sort_rows(task, "", task.layout, rows, list(range(first, first + len(rows))))]
     records = files.read_records(
         task.content,

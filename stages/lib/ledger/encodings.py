@@ -5,9 +5,32 @@ counts only if most of its letters are common ones, and none but one may count: 
 Korean as well as Portuguese is not guessed.
 """
 
+import codecs
 import re
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
+
+from stages.lib.errors import UserError
+from stages.lib.ledger.opening import DAMAGED, damaged, unpacked
+
+_BOMS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+# Beginnings of files that no encoding makes a ledger of.
+_NO_TEXT = re.compile(
+    rb"(?P<packed>PK\x03\x04|\xd0\xcf\x11\xe0|\x1f\x8b|PAR1|\x28\xb5\x2f\xfd|7z\xbc\xaf|BZh\d|\xfd7zXZ)"
+    rb"|ARROW1\0|SQLite format 3\0|\x89PNG|\xff\xd8\xff|%PDF|\{\\rtf"
+    rb"|(?:\xef\xbb\xbf)?\s*<(?:[?!]|(?:html|table|meta|head|style|div)\b)",
+    re.I,
+)
+# So many lines that are not ASCII tell the encoding, and so many bytes of them.
+_SAMPLE_LINES = 5_000
+_SAMPLE_BYTES = 1 << 16
 
 # What German, French, Spanish, Portuguese, Italian, Dutch and the Nordic languages write.
 _WESTERN = ["äöüßéèêëàâçîïôûùœáíóúñãõìòåæø"]
@@ -154,3 +177,75 @@ def guess_utf16(head: bytes) -> str | None:
     if plain[name] < 0.05 * len(texts[name]) or min(plain.values()) > 0.1 * plain[name]:
         return None
     return name if re.search("[\r\n]", texts[name]) else None
+
+
+def find_encoding(path: Path) -> str:
+    """Return the encoding of the text file at `path`, found from all of its bytes.
+
+    A byte-order mark decides; then zero bytes on one side of each pair (UTF-16); then whether the
+    lines with bytes over 127 are UTF-8; then the letters that they would hold in other encodings.
+
+    Raises
+    ------
+    UserError
+        It cannot be told, or the lines are not all in the same one.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    total, clean, foreign, sample, tail = 0, True, [0, 0], b"", b""
+    try:
+        with open(path, "rb") as packed, unpacked(packed) as file:
+            while chunk := file.read(1 << 20):
+                if not total:
+                    if found := _NO_TEXT.match(chunk):
+                        raise UserError(
+                            f"{path}: is packed and no text; unpack it"
+                            if found["packed"]
+                            else f"{path}: is a PDF, HTML or XML file, a picture or a database; "
+                            "save it as .xlsx or .csv"
+                        )
+                    for mark, name in _BOMS:
+                        if chunk.startswith(mark):
+                            return name
+                    if name := guess_utf16(chunk):
+                        return name
+                    if b"\x1b$B" in chunk and chunk.isascii():
+                        return "iso2022_jp"
+                total += len(chunk)
+                if clean:
+                    try:
+                        decoder.decode(chunk)
+                    except UnicodeDecodeError:
+                        clean = False
+                if not chunk.isascii() and sum(foreign) < _SAMPLE_LINES:
+                    *lines, tail = re.split(b"[\r\n]", tail + chunk)
+                    for line in lines:
+                        if not line.isascii():
+                            foreign[_is_utf8(line)] += 1
+                            sample += b"" if _is_utf8(line) else line + b"\n"
+    except DAMAGED as error:
+        raise damaged(path, error) from None
+    if not tail.isascii():
+        foreign[_is_utf8(tail)] += 1
+        sample += b"" if _is_utf8(tail) else tail
+    if (clean and not decoder.getstate()[0]) or foreign[True] >= foreign[False]:
+        return "utf-8"
+    found = guess_encoding(sample[:_SAMPLE_BYTES])
+    if found is None:
+        raise UserError(
+            f"{path}: its encoding cannot be told; name it in ingest.reading (encoding: ...)"
+        )
+    # Bytes of an encoding with one byte a letter are hardly ever UTF-8 by chance.
+    if foreign[True] and found not in WIDE:
+        raise UserError(
+            f"{path}: some of its lines are in utf-8, others in {found}; convert it, or name the "
+            "encoding that counts in ingest.reading (encoding: ...)"
+        )
+    return found
+
+
+def _is_utf8(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+        return True
+    except UnicodeDecodeError:
+        return False

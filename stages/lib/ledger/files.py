@@ -5,9 +5,7 @@ of meaning: numbers of a workbook in their shortest form (2401.0 is '2401'), dat
 Text files are cut into blocks of whole lines, so that several processes can read one file.
 """
 
-import codecs
 import csv
-import gzip
 import io
 import math
 import os
@@ -15,7 +13,6 @@ import re
 import struct
 import unicodedata
 import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -30,8 +27,8 @@ from typing import Literal, NamedTuple
 import pyarrow as pa
 
 from stages.lib.errors import UserError
-from stages.lib.ledger.encodings import WIDE, guess_encoding, guess_utf16
 from stages.lib.ledger.error_cells import list_errors, packed, show_errors
+from stages.lib.ledger.opening import DAMAGED, damaged, unpacked
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 # The last two: double quotes with \" for one inside, as databases export, and double quotes with
@@ -39,25 +36,7 @@ DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 QUOTES = {"double": '"', "none": "", "single": "'", "backslash": '\\"', "spaced": ' "'}
 BLOCK_CHARS = 8_000_000
 LONGEST_RECORD_CHARS = 8_000_000
-_BOMS = (
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
 _OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
-# Beginnings of files that no encoding makes a ledger of.
-_NO_TEXT = re.compile(
-    rb"(?P<packed>PK\x03\x04|\xd0\xcf\x11\xe0|\x1f\x8b|PAR1|\x28\xb5\x2f\xfd|7z\xbc\xaf|BZh\d|\xfd7zXZ)"
-    rb"|ARROW1\0|SQLite format 3\0|\x89PNG|\xff\xd8\xff|%PDF|\{\\rtf"
-    rb"|(?:\xef\xbb\xbf)?\s*<(?:[?!]|(?:html|table|meta|head|style|div)\b)",
-    re.I,
-)
-# So many lines that are not ASCII tell the encoding, and so many bytes of them.
-_SAMPLE_LINES = 5_000
-_SAMPLE_BYTES = 1 << 16
-_DAMAGED = (OSError, EOFError, zlib.error)
 # Where the last cell of a sheet stands is said near its beginning.
 _CORNER = re.compile(rb'<dimension ref="\w+:([A-Z]{1,3})(\d{1,7})"')
 _HEAD_BYTES = 4096
@@ -150,89 +129,7 @@ def digest(paths: Iterable[Path]) -> bytes:
     return digests.digest()
 
 
-def damaged(path: Path, error: BaseException) -> UserError:
-    """Return the one line that says that the file at `path` is not whole."""
-    what = str(error).splitlines()[0] if str(error) else type(error).__name__
-    return UserError(f"{path}: cannot be read, it seems truncated or corrupt: {what}")
-
-
 # Text files
-
-
-def _unpacked(file: io.BufferedReader) -> io.BufferedIOBase:
-    return gzip.GzipFile(fileobj=file) if file.peek(2)[:2] == b"\x1f\x8b" else file
-
-
-def find_encoding(path: Path) -> str:
-    """Return the encoding of the text file at `path`, found from all of its bytes.
-
-    A byte-order mark decides; then zero bytes on one side of each pair (UTF-16); then whether the
-    lines with bytes over 127 are UTF-8; then the letters that they would hold in other encodings.
-
-    Raises
-    ------
-    UserError
-        It cannot be told, or the lines are not all in the same one.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    total, clean, foreign, sample, tail = 0, True, [0, 0], b"", b""
-    try:
-        with open(path, "rb") as packed, _unpacked(packed) as file:
-            while chunk := file.read(1 << 20):
-                if not total:
-                    if found := _NO_TEXT.match(chunk):
-                        raise UserError(
-                            f"{path}: is packed and no text; unpack it"
-                            if found["packed"]
-                            else f"{path}: is a PDF, HTML or XML file, a picture or a database; "
-                            "save it as .xlsx or .csv"
-                        )
-                    for mark, name in _BOMS:
-                        if chunk.startswith(mark):
-                            return name
-                    if name := guess_utf16(chunk):
-                        return name
-                    if b"\x1b$B" in chunk and chunk.isascii():
-                        return "iso2022_jp"
-                total += len(chunk)
-                if clean:
-                    try:
-                        decoder.decode(chunk)
-                    except UnicodeDecodeError:
-                        clean = False
-                if not chunk.isascii() and sum(foreign) < _SAMPLE_LINES:
-                    *lines, tail = re.split(b"[\r\n]", tail + chunk)
-                    for line in lines:
-                        if not line.isascii():
-                            foreign[_is_utf8(line)] += 1
-                            sample += b"" if _is_utf8(line) else line + b"\n"
-    except _DAMAGED as error:
-        raise damaged(path, error) from None
-    if not tail.isascii():
-        foreign[_is_utf8(tail)] += 1
-        sample += b"" if _is_utf8(tail) else tail
-    if (clean and not decoder.getstate()[0]) or foreign[True] >= foreign[False]:
-        return "utf-8"
-    found = guess_encoding(sample[:_SAMPLE_BYTES])
-    if found is None:
-        raise UserError(
-            f"{path}: its encoding cannot be told; name it in ingest.reading (encoding: ...)"
-        )
-    # Bytes of an encoding with one byte a letter are hardly ever UTF-8 by chance.
-    if foreign[True] and found not in WIDE:
-        raise UserError(
-            f"{path}: some of its lines are in utf-8, others in {found}; convert it, or name the "
-            "encoding that counts in ingest.reading (encoding: ...)"
-        )
-    return found
-
-
-def _is_utf8(line: bytes) -> bool:
-    try:
-        line.decode("utf-8")
-        return True
-    except UnicodeDecodeError:
-        return False
 
 
 def _unify(text: str, line_end: str) -> str:
@@ -268,7 +165,7 @@ def text_blocks(
         with (
             open(path, "rb") as packed,
             io.TextIOWrapper(
-                _unpacked(packed), encoding, errors="surrogateescape", newline=""
+                unpacked(packed), encoding, errors="surrogateescape", newline=""
             ) as file,
         ):
             while True:
@@ -293,7 +190,7 @@ def text_blocks(
         raise UserError(f"{path}: is not {encoding}: {error}") from None
     except LookupError:
         raise UserError(f"{path}: ingest.reading: no encoding is called '{encoding}'") from None
-    except _DAMAGED as error:
+    except DAMAGED as error:
         raise damaged(path, error) from None
 
 
