@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import NoReturn
 
 import psutil
-from filelock import FileLock, Timeout
 
 from stages.lib.errors import UserError
 
@@ -41,7 +40,9 @@ def stop_when_dvc_dies(poll_seconds: float = 0.5) -> None:
     """
     dvc = _dvc_ancestor()
     if dvc is None and "DVC_STAGE" in os.environ:  # which dvc sets for every stage
-        raise UserError("dvc-gone", "dvc", "the dvc that started this stage is gone", "start it again")
+        raise UserError(
+            "dvc-gone", "dvc", "the dvc that started this stage is gone", "start it again"
+        )
     if dvc is None:
         return
 
@@ -62,6 +63,8 @@ def only_one(path: Path, what: str) -> Iterator[None]:
     UserError
         Another living process holds it.
     """
+    from filelock import FileLock, Timeout  # only `train` needs it
+
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, timeout=0)
     try:

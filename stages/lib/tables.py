@@ -1,14 +1,16 @@
 """Write and read the files that stages hand to each other, whole or not at all.
 
 Every write goes to a temporary file beside the target, is forced to disk and then renamed, so a
-full disk or a kill leaves the old file or none. Parquet pages and footers carry checksums that
-every read verifies: without them half of all one-bit flips would be read as other data.
+full disk or a kill leaves the old file or none. Pages and footers of parquet files have checksums
+that every read verifies. Without them, half of all one-bit flips would go unnoticed.
 """
 
 import json
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import BinaryIO
@@ -18,11 +20,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from stages.lib.errors import UserError
+from stages.lib.errors import UserError, first_line
 
 # Small enough that a worker holds a few of them, large enough to compress well.
 ROWS_PER_GROUP = 100_000
+# Bytes of the digest before the footer, and of the mark that a parquet file begins with.
 _SEAL = 16
+_MAGIC = 4
 
 
 @contextmanager
@@ -32,8 +36,8 @@ def replace_files(paths: Iterable[Path | str]) -> Iterator[list[Path]]:
     Raises
     ------
     UserError
-        The operating system refuses to write (full disk, no permission); what stood at `paths`
-        before still stands there.
+        The operating system refuses to write (full disk, no permission). The old files at `paths`
+        are still there.
     """
     paths = [Path(path) for path in paths]
     partials = [path.with_name(path.name + ".partial") for path in paths]
@@ -49,7 +53,12 @@ def replace_files(paths: Iterable[Path | str]) -> Iterator[list[Path]]:
     except OSError as error:
         reason = error.strerror or str(error)
         names = ", ".join(map(str, paths))
-        raise UserError(f"{names}: cannot be written: {reason}; nothing was left there") from error
+        raise UserError(
+            "cannot-write",
+            names,
+            f"cannot be written: {reason}",
+            "nothing was left there; try again",
+        ) from error
     finally:
         for partial in partials:
             with suppress(OSError):
@@ -113,19 +122,48 @@ def _footer(file: BinaryIO) -> tuple[int, bytes]:
 
 
 def _seal(path: Path) -> None:
-    # Pages have checksums, the footer has none: a flipped bit there renames a column. Readers find
-    # the footer from the end of the file, so there is room for its digest in front of it.
+    # Pages have checksums, the footer has none: a flipped bit there can rename a column. Readers
+    # find the footer from the end of the file, so its digest fits in front of it.
     with open(path, "rb+") as file:
         start, footer = _footer(file)
         file.seek(start)
         file.write(blake2b(footer, digest_size=_SEAL).digest() + footer)
 
 
-def _is_sealed(path: Path) -> bool:
+def _has_seal(path: Path) -> bool:
+    """Tell whether the file has a seal, and so was written here.
+
+    Raises
+    ------
+    UserError
+        It has one that does not fit the footer.
+    """
     with open(path, "rb") as file:
         start, footer = _footer(file)
-        file.seek(start - _SEAL)
-        return file.read(_SEAL) == blake2b(footer, digest_size=_SEAL).digest()
+        file.seek(max(0, start - _SEAL))
+        if file.read(_SEAL) == blake2b(footer, digest_size=_SEAL).digest():
+            return True
+    metadata = pq.read_metadata(path)
+    chunks = [
+        metadata.row_group(i).column(j)
+        for i in range(metadata.num_row_groups)
+        for j in range(metadata.num_columns)
+    ]
+    ends = [
+        (c.dictionary_page_offset or c.data_page_offset) + c.total_compressed_size for c in chunks
+    ]
+    # Only here are as many bytes between the last page and the footer.
+    if start - max(ends, default=_MAGIC) == _SEAL:
+        raise _unreadable(path, "its footer is damaged")
+    return False
+
+
+@cache
+def _say_unsealed(path: Path) -> None:
+    print(
+        f"{path}: another tool wrote it, perhaps without checksums; damage may go unnoticed",
+        file=sys.stderr,
+    )
 
 
 def write_table(table: pa.Table, path: Path | str) -> None:
@@ -136,10 +174,18 @@ def write_table(table: pa.Table, path: Path | str) -> None:
 
 def _unreadable(path: Path, error: Exception | str) -> UserError:
     stage = path.parent.name
+    reason = error if isinstance(error, str) else first_line(error)
     return UserError(
-        f"{path}: cannot be read ({str(error).splitlines()[0]}); "
-        f"delete it and rebuild it with 'dvc repro {stage}', or fetch it with 'dvc pull {stage}'"
+        "damaged-file",
+        path,
+        f"cannot be read: {reason}",
+        f"delete it and rebuild it with 'dvc repro {stage}', or fetch it with 'dvc pull {stage}'",
     )
+
+
+def _missing(path: Path) -> UserError:
+    action = f"build it with 'dvc repro {path.parent.name}'"
+    return UserError("file-not-found", path, "not found", action)
 
 
 def open_table(path: Path | str) -> pq.ParquetFile:
@@ -153,9 +199,9 @@ def open_table(path: Path | str) -> pq.ParquetFile:
     path = Path(path)
     try:
         if not path.is_file():
-            raise UserError(f"{path}: not found; build it with 'dvc repro {path.parent.name}'")
-        if not _is_sealed(path):
-            raise _unreadable(path, "its footer is damaged")
+            raise _missing(path)
+        if not _has_seal(path):
+            _say_unsealed(path)
         return pq.ParquetFile(path, page_checksum_verification=True)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise _unreadable(path, error) from None
@@ -183,7 +229,12 @@ def read_table(path: Path | str, columns: list[str] | None = None) -> pa.Table:
         missing = [name for name in columns or [] if name not in file.schema_arrow.names]
         if missing:
             found = ", ".join(file.schema_arrow.names)
-            raise UserError(f"{path}: has no column {', '.join(missing)}; it has {found}")
+            raise UserError(
+                "no-column",
+                path,
+                f"has no column {', '.join(missing)}; it has {found}",
+                f"rebuild it with 'dvc repro {path.parent.name}'",
+            )
         try:
             return file.read(columns=columns)
         except (OSError, ValueError, pa.ArrowException) as error:
@@ -193,12 +244,12 @@ def read_table(path: Path | str, columns: list[str] | None = None) -> pa.Table:
 def row_digests(table: pa.Table, columns: list[str], key: bytes = b"") -> np.ndarray:
     """Return a 128-bit digest of each row over the string columns `columns`.
 
-    Who does not know `key` (64 bytes at most) cannot find out what was digested by trying.
+    Keyed by `key` (at most 64 bytes), so the content cannot be found by trying without the key.
 
     Returns
     -------
     np.ndarray of uint64, shape (rows, 2)
-        Equal exactly where all `columns` are equal. Cells must not hold NUL, which parts them.
+        Equal exactly where all `columns` are equal. Cells must not contain NUL, the separator.
     """
     cells = [table[name].cast(pa.binary()) for name in columns]
     joined = pc.binary_join_element_wise(*cells, pa.scalar(b"\0", pa.binary()))
@@ -240,7 +291,7 @@ def write_json(content: object, path: Path | str) -> None:
     Raises
     ------
     ValueError
-        `content` holds NaN or an infinity, which JSON has no word for.
+        `content` contains NaN or an infinity, which JSON cannot express.
     """
     text = json.dumps(content, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     with replace_file(path) as partial:
@@ -253,8 +304,6 @@ def read_json(path: Path | str) -> object:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(
-            f"{path}: not found; build it with 'dvc repro {path.parent.name}'"
-        ) from None
+        raise _missing(path) from None
     except (OSError, ValueError) as error:
         raise _unreadable(path, error) from None

@@ -1,4 +1,7 @@
-"""What one section of the parameters demands of another. Used by `check`, which sees all of them."""
+"""What one section of the parameters demands of another.
+
+Used by `check`, the one stage that sees all sections.
+"""
 
 from collections.abc import Iterator
 from types import SimpleNamespace

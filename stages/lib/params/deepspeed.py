@@ -1,4 +1,7 @@
-"""Parameters of the section ``deepspeed``. Keys that DeepSpeed would accept and ignore are refused."""
+"""Parameters of the section ``deepspeed``.
+
+Keys that DeepSpeed would accept and ignore are refused by name.
+"""
 
 from typing import Literal
 

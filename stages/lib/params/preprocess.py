@@ -1,4 +1,4 @@
-"""Parameters of the section ``preprocess``: from raw text to clean text, dates, amounts, accounts."""
+"""Parameters of the section ``preprocess``: how raw text becomes clean rows."""
 
 import re
 from typing import Annotated, Literal

@@ -40,8 +40,8 @@ class TrainingParams(Section):
             )
         if self.keep_best and "no" in (self.eval_strategy, self.save_strategy):
             raise ValueError(
-                f"keep_best: {self.keep_best} needs validations and checkpoints, got eval_strategy: "
-                f"{self.eval_strategy} and save_strategy: {self.save_strategy}; set both to steps "
-                "or epoch, or keep_best to null"
+                f"keep_best: {self.keep_best} needs validations and checkpoints, got "
+                f"eval_strategy: {self.eval_strategy} and save_strategy: {self.save_strategy}; "
+                "set both to steps or epoch, or keep_best to null"
             )
         return self
