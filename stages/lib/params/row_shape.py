@@ -1,10 +1,11 @@
-"""The keys of ``ingest`` and ``preprocess`` that decide what the model sees of a row.
+"""The parameters that decide what the model sees of a row.
 
 `feature` notes them beside the base table, so that `predict` prepares new rows in the same way.
 Guards such as ``max_reject_fraction`` are not among them: they refuse rows or runs, but change no
 row.
 """
 
+from types import SimpleNamespace
 from typing import Literal
 
 from stages.lib.params.section import PartOfSection
@@ -24,3 +25,30 @@ class ReadingRules(PartOfSection):
     currency_words: list[str]
     credit_words: list[str]
     date_order: Literal["ymd", "dmy", "mdy"]
+
+
+_FEATURE = ("fields", "amount_column", "credit_column", "group_column", "amount_edges")
+
+
+def row_shape_of(sections: SimpleNamespace, roles: dict[str, str]) -> dict[str, object]:
+    """Return ``{"section.key": value}`` of the parameters that shape a row.
+
+    Parameters
+    ----------
+    sections : SimpleNamespace
+        ``ingest`` and ``preprocess``, whole or only the keys above, and ``feature``.
+    roles : dict of str to str
+        The role of each column of the ledger.
+    """
+    keys = {
+        "ingest": [*MaskedKinds.model_fields],
+        "preprocess": [*ReadingRules.model_fields],
+        "feature": [*_FEATURE],
+    }
+    if any(roles.get(field) == "date" for field in sections.feature.fields):
+        keys["feature"].append("date_column")
+    return {
+        f"{section}.{key}": getattr(getattr(sections, section), key)
+        for section, names in keys.items()
+        for key in names
+    }
