@@ -8,8 +8,10 @@ Korean as well as Portuguese is not guessed.
 import codecs
 import re
 from collections import Counter
-from itertools import pairwise
+from collections.abc import Iterable
+from itertools import chain, pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from stages.lib.errors import UserError
 from stages.lib.ledger.opening import DAMAGED, damaged, unpacked
@@ -21,16 +23,18 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# Beginnings of files that no encoding makes a ledger of.
+# How files begin that are no text, or none that has one record a line.
 _NO_TEXT = re.compile(
     rb"(?P<packed>PK\x03\x04|\xd0\xcf\x11\xe0|\x1f\x8b|PAR1|\x28\xb5\x2f\xfd|7z\xbc\xaf|BZh\d|\xfd7zXZ)"
     rb"|ARROW1\0|SQLite format 3\0|\x89PNG|\xff\xd8\xff|%PDF|\{\\rtf"
     rb"|(?:\xef\xbb\xbf)?\s*<(?:[?!]|(?:html|table|meta|head|style|div)\b)",
     re.I,
 )
-# So many lines that are not ASCII tell the encoding, and so many bytes of them.
+_CHUNK_BYTES = 1 << 20
+# This many lines that are not ASCII show the encoding, and this many bytes of them.
 _SAMPLE_LINES = 5_000
 _SAMPLE_BYTES = 1 << 16
+_WHERE_NAMED = "in ingest.reading (encoding: ...)"
 
 # What German, French, Spanish, Portuguese, Italian, Dutch and the Nordic languages write.
 _WESTERN = ["äöüßéèêëàâçîïôûùœáíóúñãõìòåæø"]
@@ -179,68 +183,15 @@ def guess_utf16(head: bytes) -> str | None:
     return name if re.search("[\r\n]", texts[name]) else None
 
 
-def find_encoding(path: Path) -> str:
-    """Return the encoding of the text file at `path`, found from all of its bytes.
-
-    A byte-order mark decides; then zero bytes on one side of each pair (UTF-16); then whether the
-    lines with bytes over 127 are UTF-8; then the letters that they would hold in other encodings.
-
-    Raises
-    ------
-    UserError
-        It cannot be told, or the lines are not all in the same one.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    total, clean, foreign, sample, tail = 0, True, [0, 0], b"", b""
-    try:
-        with open(path, "rb") as packed, unpacked(packed) as file:
-            while chunk := file.read(1 << 20):
-                if not total:
-                    if found := _NO_TEXT.match(chunk):
-                        raise UserError(
-                            f"{path}: is packed and no text; unpack it"
-                            if found["packed"]
-                            else f"{path}: is a PDF, HTML or XML file, a picture or a database; "
-                            "save it as .xlsx or .csv"
-                        )
-                    for mark, name in _BOMS:
-                        if chunk.startswith(mark):
-                            return name
-                    if name := guess_utf16(chunk):
-                        return name
-                    if b"\x1b$B" in chunk and chunk.isascii():
-                        return "iso2022_jp"
-                total += len(chunk)
-                if clean:
-                    try:
-                        decoder.decode(chunk)
-                    except UnicodeDecodeError:
-                        clean = False
-                if not chunk.isascii() and sum(foreign) < _SAMPLE_LINES:
-                    *lines, tail = re.split(b"[\r\n]", tail + chunk)
-                    for line in lines:
-                        if not line.isascii():
-                            foreign[_is_utf8(line)] += 1
-                            sample += b"" if _is_utf8(line) else line + b"\n"
-    except DAMAGED as error:
-        raise damaged(path, error) from None
-    if not tail.isascii():
-        foreign[_is_utf8(tail)] += 1
-        sample += b"" if _is_utf8(tail) else tail
-    if (clean and not decoder.getstate()[0]) or foreign[True] >= foreign[False]:
-        return "utf-8"
-    found = guess_encoding(sample[:_SAMPLE_BYTES])
-    if found is None:
-        raise UserError(
-            f"{path}: its encoding cannot be told; name it in ingest.reading (encoding: ...)"
-        )
-    # Bytes of an encoding with one byte a letter are hardly ever UTF-8 by chance.
-    if foreign[True] and found not in WIDE:
-        raise UserError(
-            f"{path}: some of its lines are in utf-8, others in {found}; convert it, or name the "
-            "encoding that counts in ingest.reading (encoding: ...)"
-        )
-    return found
+def _head_encoding(head: bytes) -> str | None:
+    """Return the encoding that the first bytes of a file reveal, if they do: by a byte-order mark,
+    by zero bytes on one side of each pair (UTF-16), or by the escapes of ISO-2022-JP."""
+    for mark, name in _BOMS:
+        if head.startswith(mark):
+            return name
+    if name := guess_utf16(head):
+        return name
+    return "iso2022_jp" if b"\x1b$B" in head and head.isascii() else None
 
 
 def _is_utf8(line: bytes) -> bool:
@@ -249,3 +200,88 @@ def _is_utf8(line: bytes) -> bool:
         return True
     except UnicodeDecodeError:
         return False
+
+
+class _Lines(NamedTuple):
+    """The lines with bytes over 127, up to about _SAMPLE_LINES of them.
+
+    `is_utf8` says whether the whole file is UTF-8, `utf8` how many of the lines are; `others` are
+    those that are not.
+    """
+
+    is_utf8: bool
+    utf8: int
+    others: list[bytes]
+
+
+def _read_lines(chunks: Iterable[bytes]) -> _Lines:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    is_utf8, utf8, others, tail = True, 0, [], b""
+    for chunk in chunks:
+        try:
+            # A file of another encoding fails here early, and is not decoded to its end.
+            is_utf8 = is_utf8 and decoder.decode(chunk) is not None
+        except UnicodeDecodeError:
+            is_utf8 = False
+        if not chunk.isascii() and utf8 + len(others) < _SAMPLE_LINES:
+            *lines, tail = re.split(b"[\r\n]", tail + chunk)
+            foreign = [line for line in lines if not line.isascii()]
+            bad = [line for line in foreign if not _is_utf8(line)]
+            utf8, others = utf8 + len(foreign) - len(bad), others + bad
+    if not tail.isascii():
+        utf8, others = utf8 + _is_utf8(tail), others + [tail] * (not _is_utf8(tail))
+    return _Lines(is_utf8 and not decoder.getstate()[0], utf8, others)
+
+
+def _refuse_other_files(path: Path, head: bytes) -> None:
+    if not (found := _NO_TEXT.match(head)):
+        return
+    if found["packed"]:
+        raise UserError("file-packed", path, "is a packed file, not text", "unpack it")
+    raise UserError(
+        "file-not-a-ledger",
+        path,
+        "is a PDF, HTML or XML file, a picture or a database",
+        "save it as .xlsx or .csv, or leave it out of ingest.files",
+    )
+
+
+def find_encoding(path: Path) -> str:
+    """Return the encoding of the text file at `path`; the file may be packed with gzip.
+
+    The beginning of the file decides if it can. If not, all bytes count: the file is UTF-8 if at
+    least half of its lines with bytes over 127 are. If fewer are, the letters decide that these
+    lines would have in other encodings.
+
+    Raises
+    ------
+    UserError
+        ``file-packed``, ``file-not-a-ledger``: the file is no text. ``file-damaged``: it cannot be
+        read to its end. ``encoding-unclear``: several encodings are possible, or none that is known
+        here. ``encoding-mixed``: some lines are UTF-8, the others are not.
+    """
+    try:
+        with open(path, "rb") as packed, unpacked(packed) as file:
+            head = file.read(_CHUNK_BYTES)
+            _refuse_other_files(path, head)
+            if name := _head_encoding(head):
+                return name
+            lines = _read_lines(chain([head], iter(lambda: file.read(_CHUNK_BYTES), b"")))
+    except DAMAGED as error:
+        raise damaged(path, error) from None
+    if lines.is_utf8 or lines.utf8 >= len(lines.others):
+        return "utf-8"
+    found = guess_encoding(b"\n".join(lines.others)[:_SAMPLE_BYTES])
+    if found is None:
+        raise UserError(
+            "encoding-unclear", path, "its encoding cannot be told", f"name it {_WHERE_NAMED}"
+        )
+    # Text with one byte a letter is hardly ever UTF-8 by chance.
+    if lines.utf8 and found not in WIDE:
+        raise UserError(
+            "encoding-mixed",
+            path,
+            f"some lines are in utf-8, others in {found}",
+            f"convert the file, or name the encoding that counts {_WHERE_NAMED}",
+        )
+    return found

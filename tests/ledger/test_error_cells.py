@@ -1,0 +1,149 @@
+"""Error cells such as #N/A stay visible in workbooks of every format."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import pytest
+from ledger_files import HEADER, ROWS, ErrorCell, write_ods, write_xlsx
+from refusals import refused
+
+from stages.lib.errors import UserError
+from stages.lib.ledger import files
+from stages.lib.ledger.error_cells import list_errors, show_errors
+
+DATA = Path(__file__).parents[1] / "data"
+# Of two sheets, the first one empty; the second error is a formula's.
+XLS = (DATA / "errors.xls").read_bytes()
+XLS_ERRORS = {1: {(1, 2): "#N/A", (2, 2): "#DIV/0!", (4, 4): "#REF!"}}
+
+
+def typed(row: list[str]) -> list:
+    """Return a row as a workbook has it: the amount is a number."""
+    return [*row[:3], float(row[3]), *row[4:]]
+
+
+WITH_ERRORS = [[*typed(ROWS[0])[:2], ErrorCell("#N/A"), *typed(ROWS[0])[3:]],
+               [*typed(ROWS[1])[:2], ErrorCell("#DIV/0!"), *typed(ROWS[1])[3:]],
+               [*typed(ROWS[2])[:2], 'not <c t="e">', *typed(ROWS[2])[3:]],
+               [*typed(ROWS[3])[:4], ErrorCell("#REF!"), "TRAVEL"]]  # fmt: skip
+
+
+def sheets(path: Path) -> list[tuple[str, list[list]]]:
+    return [(name, list(rows)) for name, rows in files.workbook_sheets(path, ["*"])]
+
+
+def rewritten(path: Path, change) -> bytes:
+    """Return the archive at `path` with each part as `change(name, part)` gives it."""
+    copy = io.BytesIO()
+    with zipfile.ZipFile(path) as book, zipfile.ZipFile(copy, "w") as written:
+        for name in book.namelist():
+            written.writestr(name, change(name, book.read(name)))
+    return copy.getvalue()
+
+
+def write_xlsb_errors(path: Path) -> None:
+    """Copy ledger.xlsb with errors in the memos of its first two rows, the second of a formula."""
+    cell = b"\x02\0\0\0\0\0\0\0"
+
+    def with_errors(_: str, part: bytes) -> bytes:
+        part = part.replace(b"\x07\x0c" + cell + b"\x07\0\0\0", b"\x03\x09" + cell + b"\x2a")
+        formula = b"\x0b\x0f" + cell + b"\x07" + bytes(6)
+        return part.replace(b"\x07\x0c" + cell + b"\x0b\0\0\0", formula)
+
+    path.write_bytes(rewritten(DATA / "ledger.xlsb", with_errors))
+
+
+@pytest.mark.parametrize("name", ["a.xlsx", "a.ods", "a.xls", "a.xlsb"])
+def test_error_cells_stay_visible(tmp_path, name):
+    path = tmp_path / name
+    memos = ["#N/A", "#DIV/0!", 'not <c t="e">', "two\nlines"]
+    accounts = ["0101", "2010", "2010", "#REF!"]
+    if name == "a.xlsx":
+        write_xlsx(path, {"Empty": [], "S": [HEADER, *WITH_ERRORS]})
+    elif name == "a.ods":
+        write_ods(path, [HEADER, *WITH_ERRORS])
+    elif name == "a.xls":
+        path.write_bytes(XLS)
+    else:
+        write_xlsb_errors(path)
+        memos[2], accounts[3] = "null", "4010"
+    rows = sheets(path)[-1][1]
+    assert [row[2] for row in rows[1:]] == memos
+    assert [row[4] for row in rows[1:]] == accounts
+
+
+def test_tabs_and_line_breaks_of_opendocument_part_words(tmp_path):
+    path = tmp_path / "a.ods"
+    write_ods(path, [HEADER, *ROWS])
+    marked = b"O'<text:line-break/>Brien<text:tab/>Ltd"
+    path.write_bytes(rewritten(path, lambda _, part: part.replace(b"O'Brien", marked)))
+    assert sheets(path)[0][1][4][1] == "O'\nBrien\tLtd"
+
+
+def test_the_errors_of_an_old_workbook_are_listed():
+    assert list_errors(XLS) == XLS_ERRORS
+
+
+def test_an_old_workbook_without_errors_is_not_parsed(monkeypatch):
+    monkeypatch.setattr("stages.lib.ledger.error_cells._records", None, raising=False)
+    assert list_errors((DATA / "ledger.xls").read_bytes()) == {}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [(6, 1, "it has encrypted parts"), (8, 99, "compression method is not supported")],
+)
+def test_a_workbook_that_could_hide_its_error_cells_is_refused(place, value, message):
+    """Flags and compression of a part, in its own header and in the archive's directory."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as book:
+        book.writestr("xl/worksheets/sheet1.xml", '<c r="A1" t="e"><v>#N/A</v></c>')
+    content = bytearray(archive.getvalue())
+    assert show_errors(bytes(content)) != content
+    content[place] = content[content.index(b"PK\x01\x02") + place + 2] = value
+    with pytest.raises(zipfile.BadZipFile, match=message):
+        show_errors(bytes(content))
+
+
+def test_a_workbook_with_encrypted_parts_is_one_line(tmp_path):
+    path = tmp_path / "a.xlsx"
+    write_xlsx(path, {"S": [HEADER, *ROWS]})
+    content = path.read_bytes()
+    for head, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        first, *parts = content.split(head)
+        at = flags - len(head)
+        content = head.join([first, *(p[:at] + bytes([p[at] | 1]) + p[at + 1 :] for p in parts)])
+    path.write_bytes(content)
+    with refused("file-damaged", str(path), "encrypted"):
+        sheets(path)
+
+
+def refused_bytes(path: Path, value: int, every: int) -> int:
+    """Set each byte of the directory of the archive at `path` to `value`, one at a time, and return
+    how many of these archives are refused. Those that are not must read as the whole one does."""
+    content, whole = path.read_bytes(), sheets(path)
+    count = 0
+    for place in range(content.index(b"PK\x01\x02"), len(content), every):
+        path.write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
+        try:
+            files.may_kill_its_reader(path)
+            found = sheets(path)
+        except UserError as error:
+            assert str(path) in str(error) and "\n" not in str(error)
+            count += 1
+        else:
+            assert found == whole
+    return count
+
+
+def test_some_changed_bytes_of_an_archives_directory_are_one_line_or_none(tmp_path):
+    write_xlsx(tmp_path / "a.xlsx", {"전표": [HEADER, *ROWS]})
+    assert refused_bytes(tmp_path / "a.xlsx", 0xFF, every=7) > 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("value", [0x00, 0x80, 0xFF])
+def test_any_changed_byte_of_an_archives_directory_is_one_line_or_none(tmp_path, value):
+    write_xlsx(tmp_path / "a.xlsx", {"전표": [HEADER, *ROWS]})
+    assert refused_bytes(tmp_path / "a.xlsx", value, every=1) > 50
