@@ -35,7 +35,6 @@ def tiny_params(model: Path) -> dict[str, object]:
         "model.revision": None,
         "model.dtype": "float32",
         "deepspeed.bf16.enabled": False,
-        "lora.top_layers": 1,
         "lora.lora_dropout": 0.1,
         "training.num_train_epochs": 2,
         "training.per_device_train_batch_size": 8,

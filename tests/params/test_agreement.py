@@ -1,0 +1,71 @@
+"""Sections that contradict each other are named before any work."""
+
+import pytest
+from project import ROOT
+
+from stages.check import SECTIONS
+from stages.lib.params.agreement import check_agreement
+from stages.lib.params.files import load_params
+
+
+def errors(**changes: dict) -> list[tuple[str, str]]:
+    """Return (code, where) of each contradiction once the shipped sections have other values."""
+    params = load_params(ROOT, **SECTIONS)
+    for section, values in changes.items():
+        setattr(params, section, getattr(params, section).model_copy(update=values))
+    return [(error.code, error.where) for error in check_agreement(params)]
+
+
+def test_the_shipped_sections_agree():
+    assert errors() == []
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "code"),
+    [
+        ("feature", "fields", ["merchant", "nobody"], "unsuitable-column"),
+        ("feature", "fields", ["original_amount"], "unsuitable-column"),
+        ("feature", "date_column", "merchant", "unsuitable-column"),
+        ("feature", "amount_column", "date", "unsuitable-column"),
+        ("feature", "credit_column", "merchant", "unsuitable-column"),
+        ("feature", "group_column", "acct_code", "unsuitable-column"),
+        ("baseline", "lookup_columns", ["group", "nobody"], "unsuitable-column"),
+        ("baseline", "character_fields", ["posting_date"], "unsuitable-column"),
+        ("evaluate", "description_field", "nobody", "unsuitable-column"),
+        ("tokenize", "max_tokens", 11, "prompt-too-short"),
+    ],
+)
+def test_a_key_that_other_sections_contradict_is_named(section, key, value, code):
+    file = "params.yaml" if section == "feature" else "params_train.yaml"
+    assert errors(**{section: {key: value}})[0] == (code, f"{file}: {section}.{key}")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "column"), [("time", "date_column"), ("group", "group_column")]
+)
+def test_a_split_by_a_column_that_is_null_is_refused(strategy, column):
+    found = errors(split={"strategy": strategy}, feature={column: None})
+    assert found == [("needs-column", "params_train.yaml: split.strategy")]
+    assert errors(split={"strategy": "stratified"}, feature={column: None}) == []
+
+
+def test_accounts_from_names_need_a_column_of_names():
+    params = load_params(ROOT, **SECTIONS)
+    labels = params.preprocess.labels.model_copy(update={"masked_rule": "from_name"})
+    columns = {n: c for n, c in params.ingest.columns.items() if c.role != "label_name"}
+    assert errors(preprocess={"labels": labels}) == []
+    assert errors(preprocess={"labels": labels}, ingest={"columns": columns}) == [
+        ("needs-column", "params.yaml: preprocess.labels.masked_rule")
+    ]
+
+
+def test_deepspeed_and_base_model_compute_in_the_same_precision():
+    assert errors(deepspeed={"enabled": True}) == []
+    assert errors(deepspeed={"enabled": True}, model={"dtype": "float32"}) == [
+        ("precision-mismatch", "params_train.yaml: deepspeed.bf16.enabled")
+    ]
+    assert errors(model={"dtype": "float32"}) == []  # DeepSpeed is off
+
+
+def test_all_contradictions_are_told_at_once():
+    assert len(errors(feature={"fields": ["a", "b"]}, tokenize={"max_tokens": 1})) == 3

@@ -1,0 +1,53 @@
+"""`check` refuses wrong parameters and writes the same bytes for all right ones."""
+
+import pytest
+from project import copy_project, run_stage, set_params
+
+VALID = b"All parameters are valid.\n"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    return copy_project(tmp_path_factory.mktemp("check"))
+
+
+def test_any_valid_parameters_give_the_same_output(project):
+    for rank in (16, 32):
+        set_params(project, {"lora.r": rank})
+        done = run_stage("check", project)
+        assert done.returncode == 0, done.stderr
+        assert (project / "data/check/valid.txt").read_bytes() == VALID
+
+
+@pytest.mark.parametrize(
+    ("key", "wrong", "code"),
+    [
+        ("lora.r", "abc", "invalid-parameter"),
+        ("training.learning_rate", -1, "invalid-parameter"),
+        ("feature.date_column", "nobody", "unsuitable-column"),
+    ],
+)
+def test_a_wrong_value_costs_one_line(project, key, wrong, code, tmp_path):
+    set_params(project, {key: wrong})
+    done = run_stage("check", project)
+    set_params(
+        project, {"lora.r": 16, "training.learning_rate": 1e-3, "feature.date_column": "date"}
+    )
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error[{code}]: params") and key in line
+
+
+def test_all_mistakes_are_told_at_once_and_a_section_too_many_is_one(project):
+    file = project / "params_train.yaml"
+    before = file.read_text(encoding="utf-8")
+    set_params(project, {"lora.r": 0, "split.seed": -1})
+    file.write_text(file.read_text(encoding="utf-8") + "\nspilt: {}\n", encoding="utf-8")
+    done = run_stage("check", project)
+    assert done.returncode == 1
+    assert [line.split(": ")[-3:-1] for line in done.stderr.splitlines()[:1]]
+    assert "lora.r" in done.stderr and "split.seed" in done.stderr
+    set_params(project, {"lora.r": 16, "split.seed": 42})
+    done = run_stage("check", project)
+    assert done.returncode == 1 and "params_train.yaml: spilt" in done.stderr
+    file.write_text(before, encoding="utf-8")
