@@ -6,7 +6,7 @@ exactly those that the full vocabulary would give, at a fraction of the work.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -209,3 +209,27 @@ def score_rows(
             logits[batch] = trained.model(**inputs).logits[:, 0].float().cpu().numpy()
             progress.update(len(batch))
     return logits[[place[prompt] for prompt in prompts]]
+
+
+def evaluate_model(
+    trained: TrainedModel, prompts: Mapping[str, Sequence[Sequence[int]]], batch_tokens: int
+) -> dict[str, np.ndarray]:
+    """Return the logits of every account for the rows of each side.
+
+    Parameters
+    ----------
+    trained : TrainedModel
+    prompts : mapping of str to sequence of sequence of int
+        By side, the `input_ids` of its rows.
+    batch_tokens : int
+        Most tokens in one forward pass, padding included.
+
+    Returns
+    -------
+    dict of str to ndarray of float32, (rows, K)
+        By side, in the order of its rows.
+    """
+    return {
+        side: score_rows(trained, input_ids, batch_tokens, f"score {side}")
+        for side, input_ids in prompts.items()
+    }
