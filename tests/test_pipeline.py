@@ -13,13 +13,12 @@ from pathlib import Path
 
 import psutil
 import pytest
-from project import ROOT, clone_project, copy_project, environment, run, set_params
+from project import clone_project, environment, run, set_params
 from ruamel.yaml import YAML
-from small_ledger import ACCOUNTS, HEADER, ledger_rows, write_ledger
-from tiny_model import write_tiny_model
+from small_ledger import ACCOUNTS, HEADER, ledger_rows
 
 from stages.lib.errors import UserError
-from stages.lib.params.files import load_params, read_yaml
+from stages.lib.params.files import load_params
 from stages.lib.tables import read_table
 from stages.predict import BatchTokens, ModelTrust, load_calibration, score
 
@@ -322,71 +321,3 @@ def test_a_ledger_that_requires_little_loses_no_new_row(tiny_model, tmp_path):
     assert [row["source_row"] for row in coded] == list("235674")
     assert {row["predicted"] for row in coded[:5]} <= ACCOUNTS.keys()
     assert coded[5]["refused"] == "no merchant"
-
-
-# The line of the README for the full-size model --------------------------------------------------
-
-QWEN = "Qwen/Qwen3-4B"
-
-
-def recipe() -> list[str]:
-    """Return the words of the command in the README that trains Qwen3-4B."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(), re.S | re.M)
-    (command,) = (block for block in blocks if QWEN in block)
-    return shlex.split(command.replace("\\\n", " "))
-
-
-def overrides() -> list[str]:
-    words = recipe()
-    return [words[i + 1] for i, word in enumerate(words) if word in ("-S", "--set-param")]
-
-
-def test_the_recipe_has_at_most_eight_overrides_and_pins_the_revision():
-    assert recipe()[:3] == ["dvc", "exp", "run"]
-    assert len(overrides()) <= 8
-    pinned = f"{{name:{QWEN},revision:1cfa9a7208912126459214e8b04321603b3df60c}}"
-    assert f"params_train.yaml:model={pinned}" in overrides()
-
-
-def test_the_recipe_runs_with_a_small_random_qwen3_in_place_of_the_weights(tmp_path):
-    model = tmp_path / "small-qwen3"
-    write_tiny_model(model)
-    repository = copy_project(tmp_path / "repository")
-    write_ledger(repository / "data/raw/ledger.csv", ledger_rows())
-    for command in (["git", "init", "-q"], ["git", "add", "-A"], ["git", "commit", "-qm", "x"]):
-        assert run(command, repository).returncode == 0
-
-    line = [word.replace(f"name:{QWEN}", f"name:{model}") for word in recipe()]
-    line = [re.sub(r"revision:[0-9a-f]{40}", "revision:null", word) for word in line]
-    done = run(line, repository)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert stages_that_ran(done.stdout)[-1] == "evaluate"
-
-    params = read_yaml(repository / "params_train.yaml")
-    lora = read_yaml(repository / "params.yaml")["lora"]
-    training, zero = params["training"], params["deepspeed"]["zero_optimization"]
-    assert params["model"]["dtype"] == "bfloat16"
-    assert (lora["r"], lora["lora_alpha"], lora["lora_dropout"]) == (16, 32, 0.1)
-    assert lora["target_modules"] == ["q_proj", "k_proj", "v_proj", "o_proj"]
-    assert params["deepspeed"]["enabled"] and params["deepspeed"]["bf16"]["enabled"]
-    assert (zero["stage"], zero["offload_optimizer"]["device"]) == (2, "cpu")
-    wanted = {
-        "gradient_checkpointing": True,
-        "gradient_accumulation_steps": 4,
-        "per_device_train_batch_size": 4,
-        "per_device_eval_batch_size": 8,
-        "learning_rate": 2e-4,
-        "num_train_epochs": 3,
-        "warmup_steps": 100,
-        "weight_decay": 0.01,
-        "logging_steps": 10,
-        "eval_steps": 100,
-        "save_steps": 500,
-    }
-    assert {key: training[key] for key in wanted} == wanted
-
-    saved = json.loads((repository / "models/train/adapter_config.json").read_text())
-    assert saved["target_modules"] == sorted(lora["target_modules"])
-    assert saved["layers_to_transform"] is None  # adapters in all layers
-    predictions = read_table(repository / "data/evaluate/predictions.parquet")
-    assert predictions.num_rows == 12
