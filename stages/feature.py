@@ -53,9 +53,7 @@ def make_tasks(sizes: list[int]) -> list[Task]:
     ]
 
 
-def do_task(
-    task: Task, params: FeatureParams, words: AccountWords
-) -> tuple[pa.Table, Evidence]:
+def do_task(task: Task, params: FeatureParams, words: AccountWords) -> tuple[pa.Table, Evidence]:
     """Return the base rows of one group, and what they show about leaks."""
     base = base_rows(task.read(), task.first, params)
     return base, find_evidence(base, params.fields, words, task.sampled)

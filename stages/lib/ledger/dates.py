@@ -36,7 +36,8 @@ _WEEKDAY = re.compile(
     r"| ?\([月火水木金土日](?:曜日)?\)$| ?[月火水木金土日]曜日$",
     re.I,
 )
-# Years of Japan and Taiwan, counted from the year before an era's first, which is 元 or 1.
+# Japan and Taiwan count years from the beginning of an era, whose first year is 元 or 1. These are
+# the years before it.
 _ERAS = {"昭和": 1925, "平成": 1988, "令和": 2018, "S": 1925, "H": 1988, "R": 2018, "民國": 1911}
 _ERA = re.compile(rf"^({'|'.join(_ERAS)})(?:\.|(?<=[和成國]) )?(\d{{1,3}}|元)(?=\D)")
 _NUMBERS = re.compile(r"(\d{1,4})[-/. ]+(\d{1,2})[-/. ]+(\d{1,4})\.?")
@@ -62,7 +63,7 @@ def _day(digits: str, month: int, day: int) -> date | None:
 
 @cache
 def _month(name: str) -> int | None:
-    # Three letters or more that begin the names of one month only: "jui" may be June or July.
+    # Three letters or more, with which the names of only one month begin: "jui" is June or July.
     found = {
         number
         for number, names in enumerate(_MONTH_NAMES, start=1)
@@ -74,12 +75,12 @@ def _month(name: str) -> int | None:
 def parse_date(text: str, order: Literal["ymd", "dmy", "mdy"]) -> date | None:
     """Return the day that a date cell shows, None if it shows none.
 
-    A year of four digits in front is always year, month, day (also ``20200416``), and so are one
-    that 년 or 年 follows (``20년 4월 16일``) and that of an era (``令和2年4月16日``, ``R2.4.16``);
-    otherwise `order` decides. Five digits alone are Excel's count of days since 1899-12-30. The
-    time of day and the day of the week are left out. The month may be named in English, French,
-    German, Spanish, Italian, Portuguese or Dutch, by three letters or more; a year of two digits
-    then stands last.
+    The order is year, month, day if the date begins with four digits of a year (also
+    ``20200416``), with a year before 년 or 年 (``20년 4월 16일``), or with the year of an era
+    (``令和2年4月16日``, ``R2.4.16``). Otherwise `order` decides. Five digits alone are Excel's
+    count of days since 1899-12-30. The time of day and the day of the week are ignored. The month may be
+    a name in English, French, German, Spanish, Italian, Portuguese or Dutch, of three letters or
+    more; a year of two digits is then last.
     """
     text = clean_text(text.translate(SIGNS), "keep").removeprefix("'")
     for aside in (_WEEKDAY, _TIME, _WEEKDAY):

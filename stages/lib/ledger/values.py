@@ -6,9 +6,20 @@ import pyarrow as pa
 
 
 def map_values(column: pa.Array, function: Callable, kind: pa.DataType) -> pa.Array:
-    """Return `function` of each value as an array of type `kind`, computed once a distinct value.
+    """Return `function` of each value, computed once for each distinct value.
 
-    An empty value is null, or stays empty where `kind` is string.
+    Parameters
+    ----------
+    column : Array of string, (rows,)
+    function : callable
+        Of one value that is not empty.
+    kind : DataType
+        Of the result.
+
+    Returns
+    -------
+    Array of `kind`, (rows,)
+        Null for an empty value; "" if `kind` is string.
     """
     encoded = column.dictionary_encode()
     values = [function(value) if value else None for value in encoded.dictionary.to_pylist()]

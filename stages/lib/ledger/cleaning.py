@@ -1,0 +1,299 @@
+"""Turn raw rows into clean rows: text in one form, days, amounts, accounts.
+
+Rows are read and cleaned in groups, so that memory does not grow with the ledger. Some rows can
+only be decided once all of them were seen: duplicates, masked accounts that a name reveals, and
+days that may be dates. So each group is read twice: first it is scanned, then it is cleaned.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from stages.lib.contracts.names import MASKED, ORIGIN
+from stages.lib.contracts.preprocess import rejects_schema, transactions_schema
+from stages.lib.contracts.roles import column_of_role, column_roles
+from stages.lib.ledger.accounts import (
+    chart_of_accounts,
+    count_accounts,
+    count_names,
+    unique_codes,
+)
+from stages.lib.ledger.clean_columns import (
+    Column,
+    clean_amounts,
+    clean_dates,
+    clean_labels,
+    clean_texts,
+)
+from stages.lib.ledger.cleaning_report import Tally
+from stages.lib.ledger.date_doubts import Place, dates_of_digits, may_lack_zeros
+from stages.lib.parallel import map_ordered
+from stages.lib.params.preprocess import PreprocessParams
+from stages.lib.tables import number_groups, row_digests
+
+# Reads the same rows at each call. Other processes call it too, so it must be picklable.
+Group = Callable[[], pa.Table]
+
+
+class Cleaned(NamedTuple):
+    """Clean rows.
+
+    Attributes
+    ----------
+    transactions : Table
+        With the schema that ``contracts/preprocess.py`` gives.
+    rejects : Table
+        The origin of each refused row, the reason, and the column that it is about.
+    accounts : Table
+        The chart of accounts. Without labels it is empty.
+    report : dict
+        Counts of rows, reasons and emptied cells.
+    """
+
+    transactions: pa.Table
+    rejects: pa.Table
+    accounts: pa.Table
+    report: dict
+
+
+def clean_rows(raw: pa.Table, params: PreprocessParams, *, has_labels: bool = True) -> Cleaned:
+    """Return the rows of a ledger in clean form.
+
+    Parameters
+    ----------
+    raw : Table
+        As `read_ledger` returns them, with the role of each column.
+    params : PreprocessParams
+    has_labels : bool
+        False for new rows, which have no account yet. Their accounts are left empty. No row is
+        refused for its account or as a duplicate, and only a table without any good row is an
+        error.
+
+    Raises
+    ------
+    UserError
+        All rows were refused, or more than ``params.max_reject_fraction``.
+    """
+    tally, parts = Tally(), []
+    for part in clean_groups([partial(_same, raw)], params, has_labels=has_labels):
+        parts.append(part)
+        tally.add(*part)
+    tally.check(len(raw), params.max_reject_fraction if has_labels else 1.0)
+    (part,) = parts
+    accounts = chart_of_accounts(tally.accounts)
+    return Cleaned(part.taken, part.rejects, accounts, tally.report())
+
+
+def _same(table: pa.Table) -> pa.Table:
+    return table
+
+
+class Part(NamedTuple):
+    """The clean rows of one group, and what was refused, emptied and counted there."""
+
+    taken: pa.Table
+    rejects: pa.Table
+    emptied: Counter
+    accounts: Counter
+
+
+def clean_groups(
+    groups: list[Group],
+    params: PreprocessParams,
+    *,
+    has_labels: bool = True,
+    workers: int = 1,
+    progress: Callable[[], object] = lambda: None,
+) -> Iterator[Part]:
+    """Yield the clean rows of each group, in order.
+
+    Parameters
+    ----------
+    groups : list of Group
+        Together, all rows of the ledger.
+    params : PreprocessParams
+    has_labels : bool
+        As in `clean_rows`.
+    workers : int
+        Number of processes; 1: this process.
+    progress : callable
+        Called twice for each group: when it is scanned, and when it is clean.
+    """
+    scan = partial(scan_group, params=params, has_labels=has_labels)
+    scans = []
+    for _, seen in map_ordered(scan, groups, workers):
+        scans.append(seen)
+        progress()
+    clean = partial(
+        clean_group, params=params, has_labels=has_labels, context=find_context(scans, params)
+    )
+    reject_repeated = has_labels and params.duplicates == "reject"
+    tasks = list(zip(groups, find_repeated(scans, reject_repeated), strict=True))
+    del scans  # 16 bytes a row
+    for _, part in map_ordered(clean, tasks, workers):
+        yield part
+        progress()
+
+
+# What all rows say about each
+
+
+class Scan(NamedTuple):
+    """What the rows of one group say about all others.
+
+    Attributes
+    ----------
+    digests : ndarray of uint64, (rows, 2)
+        Equal for equal rows.
+    names : Counter
+        Rows of each (account name, code).
+    dates : dict of (file, column) to set of str
+        Date cells of five or six digits.
+    """
+
+    digests: np.ndarray
+    names: Counter
+    dates: dict[Place, set[str]]
+
+
+def scan_group(group: Group, params: PreprocessParams, has_labels: bool) -> Scan:
+    """Return what the rows of one group say about all others."""
+    raw = group()
+    roles, names, dates = column_roles(raw.schema), Counter(), {}
+    if has_labels and params.labels.masked_rule == "from_name":
+        names = count_names(raw, params.labels)
+    for name in (name for name, role in roles.items() if role == "date"):
+        dates |= dates_of_digits(raw, name)
+    return Scan(row_digests(raw, [*roles, MASKED]), names, dates)
+
+
+class Context(NamedTuple):
+    """What must be known of all rows to clean one of them.
+
+    Attributes
+    ----------
+    code_of_name : dict of str to str
+        The code of each account name that has only one.
+    doubtful : set of (file, column)
+        Where five digits need not be Excel's count of days.
+    """
+
+    code_of_name: dict[str, str]
+    doubtful: set[Place]
+
+
+def find_context(scans: list[Scan], params: PreprocessParams) -> Context:
+    """Return what the scans of all groups say together."""
+    names, dates = Counter(), defaultdict(set)
+    for scan in scans:
+        names.update(scan.names)
+        for place, cells in scan.dates.items():
+            dates[place] |= cells
+    order = params.date_order
+    doubtful = {place for place, cells in dates.items() if may_lack_zeros(cells, order)}
+    return Context(unique_codes(names), doubtful)
+
+
+def find_repeated(scans: list[Scan], reject: bool) -> list[np.ndarray]:
+    """Return for each group which rows repeat an earlier row of any group, bool (rows,) each.
+
+    None does if `reject` is false.
+    """
+    sizes = [len(scan.digests) for scan in scans]
+    repeated = np.zeros(sum(sizes), bool)
+    if reject:
+        repeated = number_groups(np.concatenate([s.digests for s in scans])) != np.arange(
+            sum(sizes)
+        )
+    return np.split(repeated, np.cumsum(sizes)[:-1])
+
+
+# One group of rows
+
+
+def clean_group(
+    task: tuple[Group, np.ndarray], params: PreprocessParams, has_labels: bool, context: Context
+) -> Part:
+    """Return the clean rows of one group, and those that were refused.
+
+    Parameters
+    ----------
+    task : (Group, ndarray of bool, (rows,))
+        The rows, and which of them repeat an earlier one.
+    params : PreprocessParams
+    has_labels : bool
+    context : Context
+    """
+    group, repeated = task
+    raw = group()
+    columns = clean_columns(raw, params, has_labels, context)
+    refused = [
+        (reason, name, rows.to_numpy(zero_copy_only=False))
+        for name, column in columns.items()
+        for reason, rows in column.refused
+    ]
+    reason, place = first_reasons([*refused, ("duplicate", "", repeated)], len(raw))
+    good = pa.array(reason == "")
+    schema = transactions_schema(raw.schema)
+    arrays = [raw[name] if name in ORIGIN else columns[name].values for name in schema.names]
+    taken = pa.Table.from_arrays(arrays, schema=schema).filter(good)
+    bad = raw.select(ORIGIN).filter(pc.invert(good))
+    why = [pa.array(values[reason != ""], pa.string()) for values in (reason, place)]
+    rejects = pa.Table.from_arrays([*bad.columns, *why], schema=rejects_schema(raw.schema))
+    accounts = Counter()
+    if has_labels:
+        written = column_of_role(raw, "label").filter(good)
+        accounts = count_accounts(taken, written, params.labels)
+    emptied = Counter({name: column.emptied for name, column in columns.items()})
+    return Part(taken, rejects, emptied, accounts)
+
+
+def clean_columns(
+    raw: pa.Table, params: PreprocessParams, has_labels: bool, context: Context
+) -> dict[str, Column]:
+    """Return each column of `raw` in clean form, but for those of the role id."""
+    columns = {}
+    for name, role in column_roles(raw.schema).items():
+        cells = raw[name].combine_chunks()
+        match role:
+            case "text" | "category" | "group":
+                columns[name] = clean_texts(cells, params.case)
+            case "label_name":
+                columns[name] = clean_texts(cells, "keep")
+            case "amount":
+                columns[name] = clean_amounts(cells, params)
+            case "date":
+                columns[name] = clean_dates(raw, name, params, context.doubtful)
+            case "label" if has_labels:
+                columns[name] = clean_labels(raw, cells, params.labels, context.code_of_name)
+            case "label":
+                columns[name] = Column(pa.array([""] * len(raw), pa.string()), [])
+    return columns
+
+
+def first_reasons(
+    refused: list[tuple[str, str, np.ndarray]], count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return why each row is refused, "" if it is not.
+
+    Parameters
+    ----------
+    refused : list of (str, str, ndarray of bool, (count,))
+        A reason, the column that it is about, and the rows. The first one of a row counts.
+    count : int
+        Number of rows.
+
+    Returns
+    -------
+    reason, column : ndarray of str, (count,)
+    """
+    reason, column = np.full(count, "", object), np.full(count, "", object)
+    for why, name, rows in refused:
+        new = rows & (reason == "")
+        reason[new], column[new] = why, name
+    return reason, column
