@@ -1,17 +1,22 @@
 """dvc.yaml against the code: a stage reruns when what it imports or reads changes, no other."""
 
 import ast
+import importlib
 import sys
 from pathlib import Path
 
 import pytest
-from project import ROOT, run
+from project import ROOT, copy_project, run
 from ruamel.yaml import YAML
 
 from stages.lib.params.files import PARAM_FILES, read_yaml
+from stages.lib.params.section import PartOfSection
 
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
-WAY = ["ingest", "preprocess", "feature", "split", "tokenize", "train", "evaluate"]
+PIPELINE = [
+    *("check", "ingest", "preprocess", "feature", "split"),
+    *("tokenize", "train", "score", "baseline", "evaluate"),
+]
 
 
 def paths(entries: list) -> list[str]:
@@ -41,8 +46,8 @@ def closure(stage: str) -> set[Path]:
     return found
 
 
-def test_the_stages_stand_in_the_order_of_the_data():
-    assert [name for name in STAGES if name in WAY] == WAY
+def test_the_stages_are_listed_in_the_order_of_the_data():
+    assert list(STAGES) == PIPELINE
     files = {path.stem for path in (ROOT / "stages").glob("*.py")}
     assert files - set(STAGES) == {"__init__", "predict"}  # which runs when new rows arrive
 
@@ -50,11 +55,11 @@ def test_the_stages_stand_in_the_order_of_the_data():
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_code_a_stage_depends_on_is_the_code_it_imports(stage):
     code = closure(stage)
-    # a file that lies beside a module under its name is read by it
+    # a module reads the file of the same name beside it
     code |= {other for path in code for other in path.parent.glob(f"{path.stem}.*")}
     expected = {path.relative_to(ROOT).as_posix() for path in code}
     declared = {path for path in paths(STAGES[stage]["deps"]) if path.startswith("stages")}
-    assert declared == expected
+    assert declared == expected, (declared - expected, expected - declared)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -90,7 +95,7 @@ def declared_params(stage: str) -> set[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_each_listed_parameter_stands_in_its_file(stage):
+def test_each_listed_parameter_is_in_its_file(stage):
     contents = {file: read_yaml(ROOT / file) for file in PARAM_FILES}
     for file, key in declared_params(stage):
         node = contents[file]
@@ -99,42 +104,90 @@ def test_each_listed_parameter_stands_in_its_file(stage):
             node = node[part]
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_the_listed_parameters_are_those_that_the_stage_reads(stage):
-    """A whole section, or the keys of the model that reads a part of one."""
+def read_params(stage: str) -> set[str]:
+    """Return ``section``, or ``section.key`` where a part of it is read, for each model that the
+    stage hands to `load_params`."""
     tree = ast.parse((ROOT / f"stages/{stage}.py").read_text(encoding="utf-8"))
-    partial = {}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ClassDef) and "value='ignore'" in ast.dump(node):
-            keys = [line.target.id for line in node.body if isinstance(line, ast.AnnAssign)]
-            partial[node.name] = keys
-    read = set()
+    module, found = importlib.import_module(f"stages.{stage}"), set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "load_params":
             for keyword in node.keywords:
-                keys = partial.get(keyword.value.id)
-                read |= {f"{keyword.arg}.{key}" for key in keys} if keys else {keyword.arg}
+                model = getattr(module, keyword.value.id)
+                keys = model.model_fields if issubclass(model, PartOfSection) else None
+                found |= {f"{keyword.arg}.{key}" for key in keys} if keys else {keyword.arg}
+    return found
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "check"])
+def test_the_listed_parameters_are_those_that_the_stage_reads(stage):
     declared = {key for _, key in declared_params(stage)}
     if stage == "tokenize":  # validates the whole section, but no token depends on the dtype
         assert {"model.name", "model.revision", "model.trust_remote_code"} <= declared
         declared = {"model" if key.startswith("model.") else key for key in declared}
-    assert declared == read
+    assert declared == read_params(stage)
 
 
-@pytest.mark.parametrize("stage", ["ingest", "preprocess", "feature", "split", "tokenize"])
-def test_a_stage_without_a_model_imports_no_torch(stage):
-    heavy = "{'torch', 'transformers', 'peft', 'sklearn', 'datasets'}"
+def test_check_depends_on_both_files_as_a_whole_and_all_others_on_check():
+    assert {"params.yaml", "params_train.yaml"} <= set(STAGES["check"]["deps"])
+    assert STAGES["check"]["outs"] == ["data/check/valid.txt"]
+    for stage in STAGES.keys() - {"check"}:
+        assert "data/check/valid.txt" in STAGES[stage]["deps"]
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in ("train", "score")])
+def test_only_train_and_score_import_torch(stage):
+    heavy = "{'torch', 'transformers', 'peft', 'datasets', 'matplotlib'}"
     code = f"import sys, stages.{stage}; print({heavy} & {{*sys.modules}})"
     assert run([sys.executable, "-c", code], ROOT).stdout == "set()\n"
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_only_train_and_score_depend_on_the_libraries_that_shape_a_model(stage):
+    assert ("requirements-model.txt" in STAGES[stage]["deps"]) == (stage in ("train", "score"))
+
+
 def test_packages_of_the_project_are_empty():
     """An __init__ file runs for every stage, and no stage lists it."""
-    sizes = {path.parent.name: path.stat().st_size for path in ROOT.glob("stages/**/__init__.py")}
-    assert sizes == dict.fromkeys(("stages", "lib", "ledger", "model", "evaluation"), 0)
+    sizes = [path.stat().st_size for path in ROOT.glob("stages/**/__init__.py")]
+    assert len(sizes) >= 7 and set(sizes) == {0}
 
 
-def test_a_section_stands_in_one_file_only():
+def test_a_hand_over_is_imported_by_its_two_ends_alone():
+    """So that a new column of the scores reruns no stage before them."""
+    writers = {path.stem for path in (ROOT / "stages/lib/contracts").glob("*.py")} & set(STAGES)
+    data = {name: set(paths(STAGES[name]["deps"])) for name in STAGES}
+    for writer in writers:
+        contract = f"stages/lib/contracts/{writer}.py"
+        written = paths([*STAGES[writer]["outs"], *STAGES[writer].get("metrics", [])])
+        for reader in {name for name in STAGES if contract in data[name]} - {writer}:
+            assert any(dep.startswith(tuple(written)) for dep in data[reader]), (writer, reader)
+
+
+def test_the_first_subject_of_the_library_imports_no_later_one():
+    """Rooms: parameters and contracts below, then ledger, split, model, evaluation side by side."""
+    rooms = ("ledger", "split", "model", "evaluation")
+    for room in rooms:
+        for path in (ROOT / f"stages/lib/{room}").glob("*.py"):
+            others = {p.parent.name for p in imported(path)} & set(rooms) - {room}
+            assert others <= ({"evaluation"} if room == "model" else set()), path
+    for room in ("params", "contracts"):
+        for path in (ROOT / f"stages/lib/{room}").glob("*.py"):
+            inner = {p.parent.name for p in imported(path)}
+            assert inner <= {"params", "contracts", "lib", "ledger"}, path
+
+
+def test_a_section_is_in_one_file_only():
     first, second = (set(read_yaml(ROOT / file)) for file in PARAM_FILES)
     assert first & second == set()
     assert "lora" in first  # `dvc exp run -S lora.r=32` edits params.yaml
+
+
+@pytest.mark.slow
+def test_dvc_refuses_a_section_in_both_files(tmp_path):
+    folder = copy_project(tmp_path)
+    with (folder / "params_train.yaml").open("a") as file:
+        file.write("lora:\n  r: 4\n")
+    run(["git", "init", "-q"], folder)
+    done = run(["dvc", "repro", "--dry"], folder)
+    assert done.returncode != 0
+    assert "lora" in done.stderr

@@ -1,0 +1,69 @@
+"""Everything that is installed is pinned, in one list that says nothing of where it comes from."""
+
+import re
+import tomllib
+from importlib.metadata import PackageNotFoundError, distribution
+
+from packaging.requirements import Requirement
+from project import ROOT
+
+# The build of torch that an index serves decides whether these are needed; torch pins them itself.
+BY_TORCH = re.compile(r"nvidia-(?!ml-py)|cuda-|triton$")
+
+
+def normalized(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins(file: str) -> dict[str, str]:
+    """Return ``{package: version}`` of a requirements file that has nothing but exact pins."""
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    found = [re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.]+)", line) for line in lines]
+    assert all(found), [line for line, match in zip(lines, found, strict=True) if not match]
+    assert len({normalized(match[1]) for match in found}) == len(lines)
+    return {normalized(match[1]): match[2] for match in found}
+
+
+def direct() -> dict[str, str]:
+    """Return ``{package: version}`` of the packages that the project itself names."""
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    listed = [*content["project"]["dependencies"], *content["dependency-groups"]["dev"]]
+    parts = [item.split("==") for item in listed]
+    return {normalized(name): version for name, version in parts}
+
+
+def test_the_pins_are_those_of_pyproject_and_what_these_need():
+    pinned = pins("requirements.txt")
+    assert direct().items() <= pinned.items()
+    waiting, seen = [(name, frozenset()) for name in direct()], set()
+    while waiting:
+        name, extras = waiting.pop()
+        if (name, extras) in seen or BY_TORCH.match(name):
+            continue
+        seen.add((name, extras))
+        assert name in pinned, f"{name} is needed and not pinned"
+        found = distribution(name)
+        assert found.version.split("+")[0] == pinned[name], name
+        for line in found.requires or []:
+            need = Requirement(line)
+            markers = (
+                [need.marker.evaluate({"extra": e}) for e in (*extras, "")] if need.marker else [1]
+            )
+            if any(markers):
+                waiting.append((normalized(need.name), frozenset(need.extras)))
+    assert {name for name, _ in seen} == set(pinned)
+
+
+def test_what_shapes_a_models_numbers_is_pinned_in_a_file_of_its_own():
+    model, every = pins("requirements-model.txt"), pins("requirements.txt")
+    assert {"torch", "transformers", "tokenizers", "peft", "accelerate", "numpy"} <= set(model)
+    assert model.items() <= every.items()
+    assert not {"matplotlib", "pytest", "dvc"} & set(model)
+
+
+def test_the_pinned_packages_are_installed():
+    for name, version in pins("requirements-model.txt").items():
+        try:
+            assert distribution(name).version.split("+")[0] == version
+        except PackageNotFoundError:
+            raise AssertionError(f"{name} is not installed") from None
