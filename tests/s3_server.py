@@ -168,18 +168,17 @@ def stages_that_ran(output: str) -> list[str]:
     return re.findall(r"Running stage '(\w+)'", output)
 
 
-def readme_lines(heading: str, start: str) -> list[str]:
-    """Return the lines of shell under `heading` in the README that begin with `start`."""
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = re.split(r"^#+ ", text.partition(f"# {heading}\n")[2], flags=re.M)[0]
-    blocks = "".join(re.findall(r"^```sh\n(.*?)^```", section, re.S | re.M))
+def documented_lines(page: str, start: str) -> list[str]:
+    """Return the lines of shell in ``docs/PAGE.md`` that begin with `start`, without remarks."""
+    text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
+    blocks = "".join(re.findall(r"^```sh\n(.*?)^```", text, re.S | re.M))
     lines = blocks.replace("\\\n", " ").splitlines()
     return [line.partition("  #")[0].strip() for line in lines if line.startswith(start)]
 
 
 def add_remote(repository: Path, url: str, path: str) -> None:
-    """Add the store as the README says, at this server."""
-    for line in readme_lines("Artifacts on S3", "dvc remote"):
+    """Add the store as the documentation says, at this server."""
+    for line in documented_lines("storage", "dvc remote"):
         dvc(line.removeprefix("dvc ").replace("BUCKET/PATH", path), repository)
     dvc(f"remote modify store endpointurl {url}", repository)
 

@@ -15,11 +15,11 @@ import pytest
 from project import environment, run
 from s3_server import (
     attempt,
+    documented_lines,
     dvc,
     git,
     locked_outputs,
     login,
-    readme_lines,
     stages_that_ran,
 )
 
@@ -80,8 +80,8 @@ def queued(first, tmp_path_factory):
         attempt("queue stop --kill", repository)
 
 
-def test_the_readmes_grid_queues_every_combination(copy):
-    (line,) = readme_lines("Experiments", "dvc exp run --queue")
+def test_the_documented_grid_queues_every_combination(copy):
+    (line,) = documented_lines("experiments", "dvc exp run --queue")
     dvc(line.removeprefix("dvc "), copy)
     assert len(re.findall("Queued", dvc("queue status", copy))) == 3 * 2
     assert git("status --porcelain", copy) == ""
@@ -91,15 +91,15 @@ def test_two_workers_run_all_that_can_run_and_a_mistake_stops_only_itself(queued
     _, tasks, logs = queued
     assert len(tasks) == 4
     assert {name for name, end in tasks.items() if end != "Success"} == {"mistake"}, logs
-    assert "lora.target_modules: ['nope'] does not fit" in logs["mistake"]
+    assert "error[unknown-modules]: params.yaml: lora.target_modules" in logs["mistake"]
 
 
 def test_queued_experiments_never_recompute_shared_data(queued):
     _, _, logs = queued
     for log in logs.values():
-        # Two that trained the same bytes are evaluated once.
-        assert stages_that_ran(log)[0] == "train"
-        assert set(stages_that_ran(log)) <= {"train", "evaluate"}
+        # Two that trained the same bytes are scored once.
+        assert stages_that_ran(log)[:2] == ["check", "train"]
+        assert set(stages_that_ran(log)) <= {"check", "train", "score", "evaluate"}
 
 
 def test_queued_experiments_leave_the_workspace_and_no_scratch(queued, first):
@@ -121,9 +121,9 @@ def test_each_experiment_has_its_own_parameters_and_learns_the_same_elsewhere(qu
     assert [float(row["val_loss"]) for row in rows] == pytest.approx([off] * 3, rel=0.05)
 
 
-def test_the_readmes_table_fits_a_terminal_of_120_columns(queued):
+def test_the_documented_table_fits_a_terminal_of_120_columns(queued):
     repository, *_ = queued
-    (line,) = readme_lines("Experiments", "dvc exp show")
+    (line,) = documented_lines("experiments", "dvc exp show")
     table = dvc(line.removeprefix("dvc "), repository, COLUMNS="120")
     assert max(map(len, table.splitlines())) <= 120
     heading = next(line for line in table.splitlines() if "Experiment" in line).split()
@@ -161,14 +161,14 @@ def test_after_a_kill_one_command_restores_the_workspace_and_the_next_experiment
     kill_while_training("exp run -S lora.r=4", copy)
     assert not (copy / "models/train").exists()
     assert "params.yaml" in git("status --porcelain", copy)
-    (line,) = readme_lines("Experiments", "git restore")
+    (line,) = documented_lines("experiments", "git restore")
     done = run(["sh", "-c", line], copy)
     assert done.returncode == 0, done.stderr
     assert git("status --porcelain", copy) == ""
     assert outputs(copy) == outputs(first)
     assert "up to date" in dvc("status", copy)
     change = "-S params_train.yaml:evaluate.bootstrap_resamples=200"
-    assert stages_that_ran(dvc(f"exp run {change}", copy)) == ["evaluate"]
+    assert stages_that_ran(dvc(f"exp run {change}", copy)) == ["check", "evaluate"]
 
 
 # From one clone to another -----------------------------------------------------------------------
@@ -192,9 +192,9 @@ def handed_over(first, tmp_path_factory):
     return receiver, colleague, printed
 
 
-def test_a_colleague_with_nothing_but_a_clone_runs_train_and_evaluate_only(handed_over):
+def test_a_colleague_with_nothing_but_a_clone_runs_what_depends_on_the_model_only(handed_over):
     _, colleague, printed = handed_over
-    assert stages_that_ran(printed) == ["train", "evaluate"]
+    assert stages_that_ran(printed) == ["check", "train", "score", "evaluate"]
     assert not (colleague / "data/ingest").exists()
 
 

@@ -18,11 +18,11 @@ from s3_server import (
     add_remote,
     attempt,
     commit,
+    documented_lines,
     dvc,
     git,
     locked_outputs,
     login,
-    readme_lines,
     stages_that_ran,
 )
 from small_ledger import ledger_rows, write_ledger
@@ -69,15 +69,20 @@ def test_what_is_pushed_comes_back_bit_for_bit(first, copy):
     assert contents(copy, OUTPUTS) == before
 
 
-def test_a_fresh_clone_pulls_by_the_readmes_line_and_executes_nothing(clone, first):
-    (line,) = readme_lines("Artifacts on S3", "dvc pull")
+def test_a_fresh_clone_pulls_by_the_documented_line_and_executes_nothing(clone, first):
+    (line,) = documented_lines("storage", "dvc pull")
     assert line.split("  ")[0] == "dvc pull && dvc repro"
     dvc("pull", clone)
     assert contents(clone, OUTPUTS) == contents(first, OUTPUTS)
     assert stages_that_ran(dvc("repro", clone)) == []
     assert "up to date" in dvc("status", clone)
     assert git("status --porcelain", clone) == ""
-    assert stages_that_ran(dvc("exp run -S lora.r=32", clone)) == ["train", "evaluate"]
+    assert stages_that_ran(dvc("exp run -S lora.r=32", clone)) == [
+        "check",
+        "train",
+        "score",
+        "evaluate",
+    ]
 
 
 def test_a_fresh_clone_without_the_ledger_executes_nothing(clone):
@@ -86,7 +91,7 @@ def test_a_fresh_clone_without_the_ledger_executes_nothing(clone):
     dvc("pull", clone)
     assert stages_that_ran(dvc("repro --allow-missing", clone)) == []
     change = "exp run --allow-missing -S lora.r=32"
-    assert stages_that_ran(dvc(change, clone)) == ["train", "evaluate"]
+    assert stages_that_ran(dvc(change, clone)) == ["check", "train", "score", "evaluate"]
 
 
 def test_a_fresh_clone_in_one_command_executes_nothing(clone):
@@ -287,11 +292,11 @@ def test_a_corrupt_object_does_not_reach_a_workspace(corrupt_model, clone, first
     assert not (clone / "models/train").exists()
     name = Path(corrupt_model).name
     assert not list((clone / ".dvc/cache").rglob(name))
-    # The README's line that names the object.
+    # The documented line that names the object.
     details = attempt("pull -v train", clone).stdout
     assert f"corrupted cache file '{clone}/.dvc/cache/files" in details
 
-    # The README's repair: delete it and its folder's listing, push from a clone that has it.
+    # The documented repair: delete it and its folder's listing, push from a clone that has it.
     listing = locked_outputs(first)["models/train"]
     s3.delete(corrupt_model)
     s3.delete(f"{OBJECTS}/{listing[:2]}/{listing[2:]}")
@@ -309,7 +314,7 @@ def test_a_corrupt_table_in_the_cache_is_noticed_by_the_stage_that_reads_it(copy
     path.write_bytes(content)
     done = run([sys.executable, "-m", "stages.split"], copy)
     assert done.returncode == 1
-    assert "data/feature/base.parquet: cannot be read" in done.stderr
+    assert "error[damaged-file]: data/feature/base.parquet: " in done.stderr
 
 
 def test_writing_through_a_file_of_the_workspace_does_not_change_the_cache(copy):
@@ -363,8 +368,8 @@ def test_no_secret_is_in_the_history_the_lock_file_or_the_configuration():
         assert re.findall(SECRETS.pattern, (ROOT / name).read_bytes(), re.I) == []
 
 
-def test_keys_set_as_the_readme_says_stay_out_of_git(clone):
-    lines = readme_lines("Artifacts on S3", "dvc remote modify --local")
+def test_keys_set_as_documented_stay_out_of_git(clone):
+    lines = documented_lines("storage", "dvc remote modify --local")
     assert lines == []  # not among the lines that everybody runs
     dvc("remote modify --local store access_key_id team", clone)
     dvc("remote modify --local store secret_access_key team-secret", clone)
@@ -379,7 +384,7 @@ def test_keys_set_as_the_readme_says_stay_out_of_git(clone):
 
 
 def test_another_repository_imports_the_base_table_trains_on_it_and_follows_it(first, s3, tmp_path):
-    """By the README's lines; the importing repository never sees the ledger."""
+    """By the documented lines; the importing repository never sees the ledger."""
     upstream, hub = tmp_path / "upstream", tmp_path / "hub"
     git(f"clone -q --bare {first.parent / 'hub'} {hub}", first)
     git(f"clone -q {hub} {upstream}", first)
@@ -389,13 +394,14 @@ def test_another_repository_imports_the_base_table_trains_on_it_and_follows_it(f
     for stage in ("ingest", "preprocess", "feature"):
         del pipeline["stages"][stage]
     YAML().dump(pipeline, importer / "dvc.yaml")
-    for line in readme_lines("Sharing the shared data", "dvc import"):
+    for line in documented_lines("storage", "dvc import"):
         dvc(line.removeprefix("dvc ").replace("URL", str(hub)), importer)
     shutil.rmtree(importer / "data/raw")
     assert not (importer / "data/ingest").exists()
     commit(importer, "the base table comes from upstream")
     left = YAML(typ="safe").load(importer / "dvc.yaml")["stages"]
-    assert list(left) == ["split", "tokenize", "train", "baseline", "evaluate"]
+    experiment = ["split", "tokenize", "train", "score", "baseline", "evaluate"]
+    assert list(left) == ["check", *experiment]
     # Without the ledger's stages nothing is missing: plain commands do.
     dvc("pull", importer)
     assert stages_that_ran(dvc("repro", importer)) == []
@@ -406,10 +412,10 @@ def test_another_repository_imports_the_base_table_trains_on_it_and_follows_it(f
     commit(upstream, "more rows")
     git("push -q origin HEAD", upstream)
 
-    (update,) = readme_lines("Sharing the shared data", "dvc update")
+    (update,) = documented_lines("storage", "dvc update")
     dvc(update.removeprefix("dvc "), importer)
     assert read_table(importer / "data/feature/base.parquet").num_rows == 80
-    assert stages_that_ran(dvc("repro", importer)) == list(left)
+    assert stages_that_ran(dvc("repro", importer)) == experiment
     rows = read_table(importer / "data/evaluate/predictions.parquet")
     assert rows.num_rows > 12
     assert (importer / "models/train/manifest.json").is_file()
@@ -423,18 +429,19 @@ def test_a_tagged_model_is_fetched_by_version_and_scores_elsewhere_as_it_did_her
 ):
     hub = tmp_path / "hub"
     git(f"clone -q --bare {first.parent / 'hub'} {hub}", first)
-    (tag,) = readme_lines("Artifacts on S3", "git tag")
+    (tag,) = documented_lines("storage", "git tag")
     git(tag.removeprefix("git ").partition(" && ")[0], hub)
     elsewhere = clone
-    (get,) = readme_lines("Artifacts on S3", "dvc artifacts get")
+    (get,) = documented_lines("storage", "dvc artifacts get")
     dvc(get.removeprefix("dvc ").replace("URL", str(hub)), elsewhere)
     assert contents(elsewhere, ["models/train"]) == contents(first, ["models/train"])
 
-    dvc("pull split tokenize baseline preprocess", elsewhere)
+    dvc("pull split tokenize baseline preprocess feature", elsewhere)
     shutil.copytree(first / "metrics/train/plots", elsewhere / "metrics/train/plots")
     (elsewhere / "metrics/evaluate/metrics.json").unlink()
-    done = run([sys.executable, "-m", "stages.evaluate"], elsewhere)
-    assert done.returncode == 0, done.stderr
+    for stage in ("score", "evaluate"):
+        done = run([sys.executable, "-m", f"stages.{stage}"], elsewhere)
+        assert done.returncode == 0, done.stderr
     results = "metrics/evaluate/metrics.json"
     assert (elsewhere / results).read_bytes() == (first / results).read_bytes()
 
