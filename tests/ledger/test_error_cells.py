@@ -1,10 +1,13 @@
 """Error cells such as #N/A stay visible in workbooks of every format."""
 
 import io
+import struct
 import zipfile
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+import xlrd
 from ledger_files import HEADER, ROWS, ErrorCell, write_ods, write_xlsx
 from refusals import refused
 
@@ -86,8 +89,76 @@ def test_the_errors_of_an_old_workbook_are_listed():
 
 
 def test_an_old_workbook_without_errors_is_not_parsed(monkeypatch):
-    monkeypatch.setattr("stages.lib.ledger.error_cells._records", None, raising=False)
+    monkeypatch.setattr("xlrd.open_workbook", None)
     assert list_errors((DATA / "ledger.xls").read_bytes()) == {}
+    with pytest.raises(TypeError):
+        list_errors(XLS)
+
+
+def test_a_chart_before_the_worksheet_does_not_move_its_errors(tmp_path):
+    """The type of the empty sheet, behind its place and visibility, says that it is a chart."""
+    at = XLS.index(b"\x05\0Empty") - 1
+    assert XLS[at : at + 1] == b"\0"
+    content = XLS[:at] + b"\2" + XLS[at + 1 :]
+    assert list_errors(content) == {0: XLS_ERRORS[1]}
+    (tmp_path / "a.xls").write_bytes(content)
+    [(_, rows)] = sheets(tmp_path / "a.xls")
+    assert [row[2] for row in rows[1:3]] == ["#N/A", "#DIV/0!"]
+
+
+def test_an_unknown_error_is_visible_too():
+    cell = XLS.index(b"\x05\x02\x08\x00") + 10
+    assert XLS[cell : cell + 2] == b"\x2a\x01"
+    for code, text in ((0x2B, "#GETTING_DATA"), (0x99, "#UNKNOWN!")):
+        content = XLS[:cell] + bytes([code]) + XLS[cell + 1 :]
+        assert list_errors(content)[1][1, 2] == text
+
+
+def damaged_copies(every: int) -> Iterator[bytes]:
+    for place in range(0, len(XLS), every):
+        for value in {0x00, 0x80, 0xFF, XLS[place] ^ 1} - {XLS[place]}:
+            yield XLS[:place] + bytes([value]) + XLS[place + 1 :]
+
+
+def count_refused(copies: Iterable[bytes]) -> tuple[int, int]:
+    """Return how many of `copies` are refused, and of how many the errors are found."""
+    refused = found = 0
+    for content in copies:
+        try:
+            found += list_errors(content) == XLS_ERRORS
+        except xlrd.XLRDError as error:
+            assert str(error)
+            refused += 1
+    return refused, found
+
+
+def test_some_changed_bytes_of_an_old_workbook_are_refused_or_change_nothing():
+    refused, found = count_refused(damaged_copies(every=37))
+    assert refused > 40 and found > 300
+
+
+@pytest.mark.slow
+def test_any_changed_byte_of_an_old_workbook_is_refused_or_changes_little():
+    refused, found = count_refused(damaged_copies(every=1))
+    assert refused > 2500 and found > 13000
+
+
+@pytest.mark.parametrize("left", [100, 600, 3000, 4500, 5100])
+def test_an_old_workbook_that_is_cut_off_is_refused(left):
+    with pytest.raises(xlrd.XLRDError):
+        list_errors(XLS[:left])
+
+
+def test_a_folder_inside_itself_and_sectors_of_two_bytes_are_refused():
+    """Damage at which xlrd recurses without end, or divides by zero."""
+    entry = XLS.index("Workbook".encode("utf-16-le"))
+    itself = struct.pack("<i", 1)
+    for content in (
+        XLS[: entry + 68] + itself + XLS[entry + 72 :],  # its left neighbour in the folder
+        XLS[:30] + b"\x01\x00" + XLS[32:],
+    ):
+        with pytest.raises(xlrd.XLRDError):
+            list_errors(content)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import io
 import math
 import os
 import re
-import struct
 import unicodedata
 import zipfile
 from collections import defaultdict
@@ -25,6 +24,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
+from xlrd import XLRDError
 
 from stages.lib.errors import UserError
 from stages.lib.ledger.error_cells import list_errors, packed, show_errors
@@ -365,9 +365,10 @@ def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iter
                 if names
                 else f"{path}: has no sheets; save it again as .xlsx"
             )
-        for number, sheet in enumerate(book.sheets_metadata):
-            if sheet.typ != calamine.SheetTypeEnum.WorkSheet:
-                continue
+        worksheets = [
+            sheet for sheet in book.sheets_metadata if sheet.typ == calamine.SheetTypeEnum.WorkSheet
+        ]
+        for number, sheet in enumerate(worksheets):
             if not any(fits(sheet.name, pattern) for pattern in patterns):
                 yield sheet.name, iter(())
             else:
@@ -383,7 +384,7 @@ def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iter
         if _is_archive(path):
             raise UserError(f"{path}: is a zip archive and no workbook; unpack it") from None
         raise damaged(path, error) from None
-    except (OSError, zipfile.BadZipFile, struct.error, IndexError) as error:
+    except (OSError, zipfile.BadZipFile, XLRDError) as error:
         raise damaged(path, error) from None
     except UserError:
         raise
