@@ -20,5 +20,6 @@ A field that is also one of the last columns (amount_bucket, group) is in the ta
 from pathlib import Path
 
 BASE = Path("data/feature/base.parquet")
-# {"roles": {field: role}, "made_with": {"section.key": value}}; the keys are those that shape a row.
+# {"roles": {visible field: role}, "made_with": {"section.key": value}}: the role of amount_bucket
+# and of group is its own name; the keys are those that shape a row.
 ROWS = Path("data/feature/rows.json")

@@ -31,6 +31,6 @@ def transactions_schema(raw: pa.Schema) -> pa.Schema:
 
 
 def rejects_schema(raw: pa.Schema) -> pa.Schema:
-    """Return the schema of the refused rows: origin, the reason, and the column that it is about."""
+    """Return the schema of the refused rows: origin, reason, and the column that it is about."""
     reason = [("reason", pa.string()), ("column", pa.string())]
     return pa.schema([*(raw.field(name) for name in ORIGIN), *reason])

@@ -78,9 +78,9 @@ def parse_date(text: str, order: Literal["ymd", "dmy", "mdy"]) -> date | None:
     The order is year, month, day if the date begins with four digits of a year (also
     ``20200416``), with a year before 년 or 年 (``20년 4월 16일``), or with the year of an era
     (``令和2年4月16日``, ``R2.4.16``). Otherwise `order` decides. Five digits alone are Excel's
-    count of days since 1899-12-30. The time of day and the day of the week are ignored. The month may be
-    a name in English, French, German, Spanish, Italian, Portuguese or Dutch, of three letters or
-    more; a year of two digits is then last.
+    count of days since 1899-12-30. The time of day and the day of the week are ignored. The month
+    may be a name in English, French, German, Spanish, Italian, Portuguese or Dutch, of three
+    letters or more; a year of two digits is then last.
     """
     text = clean_text(text.translate(SIGNS), "keep").removeprefix("'")
     for aside in (_WEEKDAY, _TIME, _WEEKDAY):
