@@ -273,6 +273,31 @@ def test_days_between_are_not_masked():
             assert mask(f"paid {day:{form}} ok") == f"paid {day:{form}} ok"
 
 
-def test_iban_check():
-    assert is_iban("FR14 2004 1010 0505 0001 3M02 606")
-    assert not is_iban("FR15 2004 1010 0505 0001 3M02 606")
+@pytest.mark.parametrize(
+    "number",
+    [
+        "FR14 2004 1010 0505 0001 3M02 606",
+        "NO93 8601 1117 947",
+        "MT84 MALT 0110 0001 2345 MTLC AST0 01S",
+        "BE68 5390 0754 7034",  # of no real bank
+        "gb82west12345698765432",
+    ],
+)
+def test_an_iban_has_valid_check_digits_and_the_form_of_its_country(number):
+    assert is_iban(number)
+    assert mask(f"pay {number} now") == "pay [bank_account] now"
+
+
+@pytest.mark.parametrize(
+    "number",
+    [
+        "FR15 2004 1010 0505 0001 3M02 606",
+        # The check digits of these are valid.
+        "PN47 1234 5678 9012 34",  # of no country
+        "DE54 3704 0044 0532 0130 001",  # too long
+        "GB25 1234 1234 5698 7654 32",  # digits where the bank's letters belong
+    ],
+)
+def test_what_lacks_one_of_these_is_not(number):
+    assert not is_iban(number)
+    assert mask(f"part {number} now") == f"part {number} now"

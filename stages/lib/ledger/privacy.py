@@ -12,6 +12,7 @@ from datetime import date
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from stdnum import iban, luhn
 
 from stages.lib.ledger.normalize import clean_text
 from stages.lib.params.ingest import MaskKind
@@ -129,17 +130,18 @@ def _digits(text: str) -> str:
 
 
 def is_card(digits: str) -> bool:
-    """Return whether `digits` have a card brand's beginning and length and a valid check digit
-    (ISO/IEC 7812, Luhn)."""
-    doubled = [int(d) * (1 + i % 2) for i, d in enumerate(reversed(digits))]
-    return bool(_CARD_BRANDS.fullmatch(digits)) and sum(d - 9 * (d > 9) for d in doubled) % 10 == 0
+    """Return whether `digits` have the beginning and length of a card brand, and a valid check
+    digit (ISO/IEC 7812, Luhn)."""
+    return bool(_CARD_BRANDS.fullmatch(digits)) and luhn.is_valid(digits)
 
 
 def is_iban(text: str) -> bool:
-    """Return whether `text` is an IBAN with valid check digits (ISO 13616, modulus 97)."""
-    text = text.replace(" ", "").upper()
-    turned = text[4:] + text[:4]
-    return 15 <= len(text) <= 34 and int("".join(str(int(c, 36)) for c in turned)) % 97 == 1
+    """Return whether `text` is an IBAN: valid check digits (ISO 13616, modulus 97), and the length
+    and groups of its country in the registry of SWIFT.
+
+    A country's own check digits inside of the number are not verified: some are not public.
+    """
+    return iban.is_valid(text, check_country=False)
 
 
 def is_birth(year: str, month: str, day: str, century: str) -> bool:
