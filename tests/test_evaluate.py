@@ -1,155 +1,44 @@
-"""The whole stage on synthetic scores: every number is computed a second time, another way."""
+"""The stage on synthetic scores; its numbers are computed a second time, in another way."""
 
 import csv
-import datetime
-import hashlib
 import json
+import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import sklearn.metrics as reference
-from datasets import Dataset
 from html_check import check_page
+from project import ROOT, run
+from refusals import refused
+from scored_ledger import ACCOUNTS, MADE_WITH, MODEL, write_scores, write_workspace
 
 from stages import evaluate
-from stages.lib.errors import UserError
-from stages.lib.evaluation import findings
-from stages.lib.evaluation.metrics import RowScores
-from stages.lib.model import scoring
-from stages.lib.spreadsheet import spreadsheet_cell
 from stages.lib.tables import write_table
-
-FIELDS = ["merchant", "purpose"]
-ACCOUNTS = ["0101", "2260", "2600", "4310"]
-NAMES = {
-    "0101": "사무용품비",
-    "2260": "GASOLINE",
-    "2600": "RECREATION & EDUCATION",
-    "4310": "TRAINING",
-    "9999": "<b>NEVER TRAINED</b>",
-}
-MERCHANTS = ["petrocan", "=cmd|' /c calc'!a0", "스타벅스 강남점", "<script>alert(1)</script>", ""]
-SHARED = """
-ingest: {mask: [email], other: 1}
-preprocess: {case: fold}
-feature: {fields: [merchant, purpose], amount_edges: [0, 999]}
-"""
-PARAMS = """
-evaluate:
-  batch_tokens: 64
-  bootstrap_resamples: 100
-  seed: 1
-  middle_account_rows: 10
-  frequent_account_rows: 80
-  description_field: purpose
-  suspect_probability: 0.6
-model:
-  name: any
-  trust_remote_code: false
-"""
-
-
-def make_table(first_row: int, rows: int, codes: list[str], seed: int) -> pa.Table:
-    generator = np.random.default_rng(seed)
-    merchant = generator.choice(MERCHANTS, rows).tolist()
-    amount = generator.normal(50, 200, rows).round(2)
-    days = [datetime.date(2018, 1, 1) + datetime.timedelta(days=int(day)) for day in range(rows)]
-    return pa.table(
-        {
-            "row_id": np.arange(first_row, first_row + rows),
-            "source_file": pa.array(["원장.xlsx"] * rows).dictionary_encode(),
-            "source_sheet": pa.array(["=sheet"] * rows).dictionary_encode(),
-            "source_row": pa.array(range(2, rows + 2), pa.int32()),
-            "merchant": merchant,
-            "purpose": generator.choice(["fuel", "교육", ""], rows).tolist(),
-            "date": pa.array([None, *days[1:]], pa.date32()),
-            "amount": pa.array([None, *amount[1:].tolist()], pa.float64()),
-            "amount_bucket": [
-                "" if i == 0 else ("<0" if a < 0 else "<999") for i, a in enumerate(amount)
-            ],
-            "group": merchant,
-            "acct_code": codes,
-        }
-    )
-
-
-def make_workspace(folder: Path, monkeypatch) -> dict[str, np.ndarray]:
-    """Write a split, baselines and parameters; return the scores that stand for the model's."""
-    monkeypatch.chdir(folder)
-    Path("params.yaml").write_text(SHARED)
-    Path("params_train.yaml").write_text(PARAMS)
-    generator = np.random.default_rng(0)
-    codes = {
-        "train": generator.choice(ACCOUNTS, 200, p=[0.5, 0.44, 0.03, 0.03]).tolist(),
-        "val": generator.choice(ACCOUNTS, 120).tolist(),
-        "test": generator.choice([*ACCOUNTS, "9999"], 150).tolist(),
-    }
-    logits, baselines, first = {}, [], 0
-    for seed, (side, labels) in enumerate(codes.items()):
-        table = make_table(first, len(labels), labels, seed)
-        write_table(table, f"data/split/{side}.parquet")
-        first += len(labels)
-        if side == "train":
-            continue
-        scores = generator.normal(size=(len(labels), 4)).round(1)
-        for row, code in enumerate(labels):
-            if code in ACCOUNTS:
-                scores[row, ACCOUNTS.index(code)] += generator.choice([0.0, 3.0])
-        logits[side] = scores.astype(np.float32)
-        for name in ("majority", "tfidf_chars"):
-            predicted = ["0101"] * len(labels)
-            if name == "tfidf_chars":
-                predicted = [
-                    code if code in ACCOUNTS and i % 3 else "2260" for i, code in enumerate(labels)
-                ]
-            baselines.append(
-                pa.table(
-                    {
-                        "baseline": pa.array([name] * len(labels)).dictionary_encode(),
-                        "side": pa.array([side] * len(labels)).dictionary_encode(),
-                        "row_id": table["row_id"],
-                        "predicted": pa.array(predicted).dictionary_encode(),
-                        "probability": generator.random(len(labels)),
-                        "label_probability": generator.random(len(labels)),
-                        "label_rank": pa.array([0] * len(labels), pa.int32()),
-                    }
-                )
-            )
-    predictions = pa.concat_tables(baselines).unify_dictionaries()
-    write_table(predictions, "data/baseline/predictions.parquet")
-    chart = pa.table({"acct_code": list(NAMES), "acct_name": list(NAMES.values())})
-    write_table(chart, "data/preprocess/accounts.parquet")
-    Path("models/train").mkdir(parents=True)
-    Path("models/train/manifest.json").write_text("{}")
-    curve = Path("metrics/train/plots/metrics/train_loss.tsv")
-    curve.parent.mkdir(parents=True)
-    curve.write_text("step\ttrain_loss\n10\t2.5\n20\t1.25\n")
-    monkeypatch.setattr(evaluate, "evaluate_model", lambda *_: (ACCOUNTS, logits))
-    return logits
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """Return the scores of a workspace that the test may change and evaluate."""
-    return make_workspace(tmp_path, monkeypatch)
+    """Return the logits of a workspace that the test may change and evaluate."""
+    monkeypatch.chdir(tmp_path)
+    return write_workspace(tmp_path)
 
 
 @pytest.fixture(scope="module")
 def evaluated_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated")
+    logits = write_workspace(folder)
     with pytest.MonkeyPatch.context() as monkeypatch:
-        logits = make_workspace(folder, monkeypatch)
+        monkeypatch.chdir(folder)
         evaluate.main()
     return folder, logits
 
 
 @pytest.fixture
 def evaluated(evaluated_folder, monkeypatch):
-    """Stand in an evaluated workspace, shared by the tests that only read; return its scores."""
+    """Enter an evaluated workspace, shared by the tests that only read; return its logits."""
     folder, logits = evaluated_folder
     monkeypatch.chdir(folder)
     return logits
@@ -212,6 +101,7 @@ def test_thresholds_come_from_the_validation_rows(workspace):
     for row, code in enumerate(label):  # a validation set that is always right: post everything
         workspace["val"][row] = 0
         workspace["val"][row, ACCOUNTS.index(code)] = 0.01
+    write_scores(Path(), workspace)
     evaluate.main()
     assert before[False] > 0
     assert Counter(predictions()["autopost95"])[False] < before[False]
@@ -219,13 +109,8 @@ def test_thresholds_come_from_the_validation_rows(workspace):
 
 def test_the_calibration_names_its_model_and_gives_the_written_probabilities(evaluated):
     found = json.loads(Path("data/evaluate/calibration.json").read_text())
-    assert found["model"] == hashlib.sha256(b"{}").hexdigest()
-    assert found["rows_made_with"] == {
-        "ingest.mask": ["email"],
-        "preprocess.case": "fold",
-        "feature.fields": ["merchant", "purpose"],
-        "feature.amount_edges": [0, 999],
-    }
+    assert found["model"] == MODEL
+    assert found["rows_made_with"] == MADE_WITH
     rows = predictions()
     scaled = evaluated["test"].astype(float) / found["temperature"]
     chances = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)
@@ -264,45 +149,6 @@ def test_same_bytes_every_time(workspace):
     assert outputs() == first
 
 
-@pytest.fixture
-def no_scoring(monkeypatch):
-    """Fail if the model is asked: a mistake must be told before minutes of scoring."""
-    monkeypatch.setattr(evaluate, "evaluate_model", lambda *_: pytest.fail("rows were scored"))
-
-
-def test_other_rows_in_the_baseline_are_refused(workspace, no_scoring):
-    table = pq.read_table("data/baseline/predictions.parquet")
-    write_table(table.slice(1), "data/baseline/predictions.parquet")
-    with pytest.raises(UserError, match=r"data/baseline/predictions.parquet: not the rows of"):
-        evaluate.main()
-
-
-def test_unknown_description_field_is_refused(workspace, no_scoring):
-    path = Path("params_train.yaml")
-    path.write_text(path.read_text().replace("field: purpose", "field: memo"))
-    with pytest.raises(UserError, match=r"evaluate.description_field: .*'memo'"):
-        evaluate.main()
-
-
-def test_evaluate_model_scores_validation_and_test_rows_in_order(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    trained = scoring.TrainedModel(model=None, accounts=ACCOUNTS)
-    monkeypatch.setattr(scoring, "load_trained_model", lambda *_: trained)
-    monkeypatch.setattr(
-        scoring, "score_rows", lambda _, ids, *__: np.array([[sum(row)] * 4 for row in ids])
-    )
-    for side, ids in {"val": [5, 3], "test": [9, 7]}.items():
-        write_table(pa.table({"row_id": ids}), f"data/split/{side}.parquet")
-        rows = {"row_id": ids, "input_ids": [[i, i] for i in ids]}
-        Dataset.from_dict(rows).save_to_disk(f"data/tokenize/{side}")
-    accounts, logits = evaluate.evaluate_model(64, False)
-    assert accounts == ACCOUNTS
-    assert logits["val"][:, 0].tolist() == [10, 6] and logits["test"][:, 0].tolist() == [18, 14]
-    write_table(pa.table({"row_id": [7, 9]}), "data/split/test.parquet")
-    with pytest.raises(UserError, match=r"data/tokenize/test: not the rows of data/split"):
-        evaluate.evaluate_model(64, False)
-
-
 def test_csv_cells_cannot_run_as_formulas(evaluated):
     suspects = read_rows("suspects")
     assert any(row["merchant"] == "'=cmd|' /c calc'!a0" for row in suspects)
@@ -312,16 +158,6 @@ def test_csv_cells_cannot_run_as_formulas(evaluated):
             for cell in row.values():
                 number = cell.replace("-", "", 1).replace(".", "", 1).isdigit()
                 assert number or not cell.startswith(("=", "+", "-", "@"))
-
-
-@pytest.mark.parametrize("text", ["=1", "+1", "-1", "@a", "\t=1", "\r=1", " =1", "＝1"])
-def test_spreadsheet_cell_escapes_formulas(text):
-    assert spreadsheet_cell(text) == "'" + text
-
-
-@pytest.mark.parametrize("value", ["a=1", "", "사무용품비", -3.5, None, 0])
-def test_spreadsheet_cell_leaves_the_rest(value):
-    assert spreadsheet_cell(value) == value
 
 
 def test_csv_files_open_with_hangul_in_excel(evaluated):
@@ -339,23 +175,11 @@ def test_report_is_whole_escaped_and_needs_no_network(evaluated):
     assert "Loss during training" in page
 
 
-def test_report_says_first_that_the_model_does_not_beat_the_baseline(evaluated):
+def test_the_headline_of_the_report_is_the_verdict(evaluated):
     page = Path("metrics/evaluate/report.html").read_text()
     first = page[page.index("<h1") : page.index("</h1>")]
-    assert "does not beat the best baseline" in first or "is not shown to beat" in first
-
-
-@pytest.mark.parametrize(
-    ("gain", "words"),
-    [([0.01, 0.2], "better"), ([-0.01, 0.2], "unclear"), ([-0.2, 0.0], "worse")],
-)
-def test_verdict(gain, words):
-    assert evaluate.verdict(gain) == words
-
-
-def test_vendor_clusters_keep_rows_without_a_vendor_apart():
-    assert evaluate.vendor_clusters(["a", "", "b", "a", ""]).tolist() == [0, 1, 2, 0, 3]
-    assert evaluate.vendor_clusters(["", ""]) is None
+    assert 'data-verdict="unclear"' in first or 'data-verdict="worse"' in first
+    assert 'class="bad"' in first
 
 
 def test_slices_hold_every_row_once(evaluated):
@@ -432,35 +256,32 @@ def test_no_suspects_and_no_confusions_make_empty_tables(workspace):
     for row, code in enumerate(codes):
         workspace["test"][row] = 0
         workspace["test"][row, ACCOUNTS.index(code)] = 9
+    write_scores(Path(), workspace)
     evaluate.main()
     assert read_rows("suspects") == [] and read_rows("confusions") == []
     page = Path("metrics/evaluate/report.html").read_text()
     check_page(page)
-    assert "The language model beats the best baseline" in page
+    assert 'data-verdict="better"' in page and 'class="bad"' not in page
 
 
-def test_coverage_points_lie_on_the_curve_and_are_few():
-    generator = np.random.default_rng(0)
-    confidence = generator.random(5000)
-    label = (generator.random(5000) < 0.5).astype(np.int64)
-    scores = RowScores(label, np.ones((5000, 1), int), confidence[:, None], confidence, label)
-    points = evaluate.coverage_points(scores)
-    assert len(points) <= 200
-    assert points[-1]["coverage"] == 1.0
-    for point in points:
-        posted = confidence >= point["threshold"]
-        assert point["coverage"] == pytest.approx(posted.mean())
-        assert point["precision"] == pytest.approx(label[posted].mean())
+@pytest.mark.parametrize(
+    ("chosen", "code"), [("memo", "unsuitable-column"), ("5", "invalid-parameter")]
+)
+def test_an_unsuitable_description_field_is_refused(workspace, chosen, code):
+    path = Path("params_train.yaml")
+    path.write_text(path.read_text().replace("field: null", f"field: {chosen}"))
+    with refused(code, "params_train.yaml: evaluate.description_field", chosen):
+        evaluate.main()
 
 
-def test_examples_of_a_confusion_are_its_surest_rows():
-    confidence = np.array([0.5, 0.9, 0.7, 0.8, 0.6])
-    zeros = np.zeros((5, 1), np.int64)
-    scores = RowScores(np.ones(5, np.int64), zeros, confidence[:, None], confidence, zeros[:, 0])
-    table = make_table(0, 5, ["2260"] * 5, 0)
-    (pair,) = findings.confusion_table(scores, table, FIELDS, ACCOUNTS, NAMES)
-    assert [example["row_id"] for example in pair["examples"]] == [1, 3, 2]
-    assert pair["examples"][0]["text"] == [
-        table["merchant"][1].as_py(),
-        table["purpose"][1].as_py(),
-    ]
+def test_without_a_text_field_there_is_no_description_slice(workspace):
+    path = Path("data/feature/rows.json")
+    path.write_text(path.read_text().replace('"text"', '"category"'))
+    evaluate.main()
+    assert "description" not in {row["slice"] for row in read_rows("slices")}
+
+
+def test_it_loads_no_model_code():
+    heavy = "{'torch', 'transformers', 'peft', 'datasets', 'sklearn', 'matplotlib'}"
+    code = f"import sys, stages.evaluate; print({heavy} & {{*sys.modules}})"
+    assert run([sys.executable, "-c", code], ROOT).stdout == "set()\n"

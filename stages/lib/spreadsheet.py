@@ -8,7 +8,7 @@ from stages.lib.tables import replace_file
 
 
 def spreadsheet_cell(value: object) -> object:
-    """Return `value`, text that a spreadsheet would run as a formula with an apostrophe before it.
+    """Return `value`; an apostrophe is put before text that a spreadsheet would run as a formula.
 
     Source: OWASP, CSV Injection.
     """
@@ -19,7 +19,7 @@ def spreadsheet_cell(value: object) -> object:
 
 
 def write_csv(header: list[str], rows: list[list], path: Path, encoding: str = "utf-8") -> None:
-    """Write a table as CSV, atomically; in ``utf-8-sig`` Excel reads Hangul."""
+    """Write a table as CSV, atomically. With ``utf-8-sig`` Excel reads Hangul."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([spreadsheet_cell(cell) for cell in row] for row in [header, *rows])

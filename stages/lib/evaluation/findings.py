@@ -1,6 +1,6 @@
-"""What goes wrong on the test rows and where: slices, accounts, confusions, suspected mis-postings.
+"""What goes wrong on the test rows, and where: slices, accounts, confusions, suspect rows.
 
-Each function returns a table as a list of records, ready for the report and for a spreadsheet.
+Each table is a list of records, for the report and for spreadsheets.
 """
 
 from collections import Counter, defaultdict
@@ -8,17 +8,43 @@ from collections import Counter, defaultdict
 import numpy as np
 import pyarrow as pa
 
+from stages.lib.contracts.names import AMOUNT, AMOUNT_BUCKET, DATE, GROUP, LABEL, ORIGIN, ROW_ID
 from stages.lib.errors import UserError
-from stages.lib.evaluation import metrics
-from stages.lib.evaluation.metrics import RowScores
+from stages.lib.evaluation.judging import Scored, amounts
+from stages.lib.evaluation.metrics import RowScores, account_scores, mean
+from stages.lib.evaluation.posting import auto_post
+from stages.lib.params.evaluate import EvaluateParams
 
-LABEL = "acct_code"
 CONFUSION_EXAMPLES = 3
+PLACE = (ROW_ID, *ORIGIN, DATE, AMOUNT)  # where to find a row in the ledger
 
 
-def amounts(table: pa.Table) -> np.ndarray:
-    """Return the amounts of a split table, NaN where there is none, float64 (n,)."""
-    return table["amount"].cast(pa.float64()).to_numpy()
+def description_field(chosen: str | None, fields: list[str], roles: dict[str, str]) -> str | None:
+    """Return the visible field whose empty cells make a slice; None: there is no such slice.
+
+    Parameters
+    ----------
+    chosen : str or None
+        ``evaluate.description_field``. None: the first visible field of role text.
+    fields : list of str
+        Visible fields.
+    roles : dict of {field: role}
+
+    Raises
+    ------
+    UserError
+        `chosen` is not a visible field.
+    """
+    if chosen is None:
+        return next((name for name in fields if roles.get(name) == "text"), None)
+    if chosen not in fields:
+        raise UserError(
+            "unsuitable-column",
+            "params_train.yaml: evaluate.description_field",
+            f"'{chosen}' is not a visible field; expected one of {', '.join(fields)}",
+            "correct the name, or set it to null to choose by role",
+        )
+    return chosen
 
 
 def slice_values(
@@ -31,11 +57,11 @@ def slice_values(
     test, train : Table
         Split tables.
     middle, frequent : int
-        Training rows from which an account counts as such.
+        Training rows from which an account counts as middle-sized, and as frequent.
     description : str or None
-        Column whose empty cells make a slice.
+        Column whose empty cells make a slice; None: no such slice.
     """
-    seen = set(train["group"].to_pylist())
+    seen = set(train[GROUP].to_pylist())
     rows = Counter(train[LABEL].to_pylist())
 
     def size(code):
@@ -51,17 +77,12 @@ def slice_values(
         return ("in training" if name in seen else "not in training") if name else "no vendor"
 
     values = {
-        "vendor": [vendor(name) for name in test["group"].to_pylist()],
+        "vendor": [vendor(name) for name in test[GROUP].to_pylist()],
         "account size": [size(code) for code in test[LABEL].to_pylist()],
-        "month": [f"{day:%Y-%m}" if day else "no date" for day in test["date"].to_pylist()],
-        "amount": [band or "none" for band in test["amount_bucket"].to_pylist()],
+        "month": [f"{day:%Y-%m}" if day else "no date" for day in test[DATE].to_pylist()],
+        "amount": [band or "none" for band in test[AMOUNT_BUCKET].to_pylist()],
     }
     if description:
-        if description not in test.column_names:
-            raise UserError(
-                f"params_train.yaml: evaluate.description_field: expected one of "
-                f"{', '.join(test.column_names)}, or null; got '{description}'"
-            )
         text = test[description].to_pylist()
         values["description"] = ["filled" if value else "empty" for value in text]
     return values
@@ -74,11 +95,23 @@ def slice_table(
     threshold: float | None,
     amount: np.ndarray,
 ) -> list[dict]:
-    """Return one record for each value of each slice, in order of the value; bands by amount."""
+    """Return one record for each value of each slice, in order of the value.
+
+    The values of the slice ``amount`` are in the order of their least amount.
+
+    Parameters
+    ----------
+    values : dict of {slice: value of each row}
+    scores, rival : RowScores
+        Of the model and of the best baseline.
+    threshold : float or None
+        From which the model posts rows unseen.
+    amount : float64 (n,)
+        NaN where there is none.
+    """
     records = []
     for name, column in values.items():
         column = np.array(column)
-
         place = {
             value: (np.nan_to_num(amount[column == value], nan=np.inf).min(), value)
             if name == "amount"
@@ -87,16 +120,15 @@ def slice_table(
         }
         for value in sorted(place, key=place.get):
             inside = column == value
-            rate, precision = metrics.auto_post(
-                scores.confidence[inside], scores.correct[inside], threshold
-            )
+            confidence, correct = scores.confidence[inside], scores.correct[inside]
+            rate, precision = auto_post(confidence, correct, threshold)
             records.append(
                 {
                     "slice": name,
                     "value": value,
                     "rows": int(inside.sum()),
-                    "accuracy": metrics.mean(scores.correct[inside]),
-                    "baseline_accuracy": metrics.mean(rival.correct[inside]),
+                    "accuracy": mean(correct),
+                    "baseline_accuracy": mean(rival.correct[inside]),
                     "autopost95_rate": rate,
                     "autopost95_precision": precision,
                 }
@@ -107,12 +139,21 @@ def slice_table(
 def account_table(
     scores: RowScores, train_rows: np.ndarray, known: list[str], names: dict[str, str]
 ) -> list[dict]:
-    """Return one record for each account that the test rows hold or the model predicts.
+    """Return one record for each account that the test rows have or the model predicts.
 
-    ``confused_with`` is the account that its rows are most often given instead; of equal ones
-    the one with the lower integer.
+    ``confused_with`` is the account that the model most often predicts for its rows instead; of
+    equal ones the one with the lower integer.
+
+    Parameters
+    ----------
+    scores : RowScores
+    train_rows : int (C,)
+        Training rows of each account.
+    known : list of str, length C
+        Code of each account.
+    names : dict of {code: name}
     """
-    by_account = metrics.account_scores(scores.label, scores.predicted, len(known))
+    by_account = account_scores(scores.label, scores.predicted, len(known))
     given: dict[int, Counter] = defaultdict(Counter)
     wrong = ~scores.correct
     for label, predicted in zip(
@@ -142,16 +183,15 @@ def account_table(
 def describe(table: pa.Table, rows: list[int], scores: RowScores, fields: list[str]) -> list[dict]:
     """Return what a reader needs to find and to understand these rows of a split table.
 
-    ``text`` holds the visible fields in their order.
+    ``text`` has the cells of the visible fields, in the order of `fields`.
     """
-    place = ["row_id", "source_file", "source_sheet", "source_row", "date", "amount"]
     taken = table.take(pa.array(rows, pa.int64()))
     texts = zip(*(taken[name].to_pylist() for name in fields), strict=True)
     confidence = scores.confidence[rows].tolist()
     return [
         {**record, "text": list(text), "probability": probability}
         for record, text, probability in zip(
-            taken.select(place).to_pylist(), texts, confidence, strict=True
+            taken.select(list(PLACE)).to_pylist(), texts, confidence, strict=True
         )
     ]
 
@@ -159,9 +199,9 @@ def describe(table: pa.Table, rows: list[int], scores: RowScores, fields: list[s
 def confusion_table(
     scores: RowScores, test: pa.Table, fields: list[str], known: list[str], names: dict[str, str]
 ) -> list[dict]:
-    """Return the pairs (account of the ledger, account predicted), the most frequent first.
+    """Return the pairs (account in the ledger, predicted account), the most frequent first.
 
-    Each has its most confident rows as examples.
+    The examples of a pair are the rows with the highest probability.
     """
     pairs: dict[tuple[int, int], list[int]] = defaultdict(list)
     money = np.abs(np.nan_to_num(amounts(test)))
@@ -193,18 +233,19 @@ def suspect_table(
     names: dict[str, str],
     least: float,
 ) -> list[dict]:
-    """Return the rows where the model is surer than `least` of another account than the ledger's.
+    """Return the rows whose predicted account is not the ledger's and has a probability of at least
+    `least`, the most probable first.
 
-    The surest comes first. ``vendor_rows`` counts the training rows of the same vendor, and
-    ``vendor_predicted`` and ``vendor_ledger`` those of them in either account.
+    ``vendor_rows`` counts the training rows of the same vendor; ``vendor_predicted`` and
+    ``vendor_ledger`` count those of them with the predicted account and with the ledger's.
     """
     history: dict[str, Counter] = defaultdict(Counter)
-    for vendor, code in zip(train["group"].to_pylist(), train[LABEL].to_pylist(), strict=True):
+    for vendor, code in zip(train[GROUP].to_pylist(), train[LABEL].to_pylist(), strict=True):
         if vendor:
             history[vendor][code] += 1
     rows = np.flatnonzero(~scores.correct & (scores.confidence >= least))
     rows = rows[np.argsort(-scores.confidence[rows], kind="stable")].tolist()
-    vendors = test["group"].take(pa.array(rows, pa.int64())).to_pylist()
+    vendors = test[GROUP].take(pa.array(rows, pa.int64())).to_pylist()
     records = []
     for row, vendor, shown in zip(rows, vendors, describe(test, rows, scores, fields), strict=True):
         ledger, predicted = known[scores.label[row]], known[scores.predicted[row]]
@@ -222,3 +263,40 @@ def suspect_table(
             }
         )
     return records
+
+
+def find(
+    scored: Scored,
+    sides: dict[str, pa.Table],
+    fields: list[str],
+    description: str | None,
+    names: dict[str, str],
+    params: EvaluateParams,
+) -> dict[str, list[dict]]:
+    """Return the tables ``slices``, ``accounts``, ``confusions`` and ``suspects``.
+
+    Parameters
+    ----------
+    scored : Scored
+    sides : dict of Table
+        The rows of ``train`` and ``test``.
+    fields : list of str
+        Visible fields.
+    description : str or None
+        As `description_field` returns it.
+    names : dict of {code: name}
+        The chart of accounts.
+    params : EvaluateParams
+    """
+    train, test, scores, known = sides["train"], sides["test"], scored.model, scored.known
+    slices = slice_values(
+        test, train, params.middle_account_rows, params.frequent_account_rows, description
+    )
+    train_rows = np.bincount(scored.label["train"], minlength=len(known))
+    least = params.suspect_probability
+    return {
+        "slices": slice_table(slices, scores, scored.rival, scored.thresholds[0.95], amounts(test)),
+        "accounts": account_table(scores, train_rows, known, names),
+        "confusions": confusion_table(scores, test, fields, known, names),
+        "suspects": suspect_table(scores, test, train, fields, known, names, least),
+    }

@@ -1,0 +1,177 @@
+"""Compare the language model with the baselines, and give every metric an interval."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+from scipy.stats import binomtest
+
+from stages.lib.contracts.names import GROUP
+from stages.lib.evaluation.judging import Scored, all_metrics, amounts
+from stages.lib.evaluation.metrics import mean
+from stages.lib.evaluation.posting import Thresholds, target_name
+
+Bounds = dict[str, dict[str, list[float] | None]]
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
+    """Compare two classifiers on the same rows by the exact test of McNemar (1947).
+
+    Parameters
+    ----------
+    first, second : bool (n,)
+        Whether each classifier is right.
+
+    Returns
+    -------
+    only_first, only_second : int
+        Rows that only one of them gets right.
+    p : float
+        Two-sided probability of a split at least as uneven if both were equally good.
+    """
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    differ = only_first + only_second
+    p = float(binomtest(only_first, differ).pvalue) if differ else 1.0
+    return only_first, only_second, p
+
+
+def bootstrap(
+    statistics: Callable[[np.ndarray], np.ndarray],
+    clusters: np.ndarray,
+    resamples: int,
+    seed: int,
+) -> np.ndarray:
+    """Return the 95 % percentile interval (Efron 1979) of each statistic, float64 (2, m).
+
+    Resamples in which a statistic is undefined are left out; if all are, its interval is NaN.
+
+    Parameters
+    ----------
+    statistics : callable
+        From row weights, float64 (n,), to m statistics; NaN where one is undefined.
+    clusters : int64 (n,)
+        The cluster of each row, ``0 .. c-1``. Whole clusters are drawn with replacement.
+        ``arange(n)`` draws rows.
+    resamples, seed : int
+        Number of resamples, and seed of their generator.
+    """
+    generator = np.random.default_rng(seed)
+    count = int(clusters.max()) + 1
+    drawn = []
+    for _ in range(resamples):
+        times = np.bincount(generator.integers(0, count, count), minlength=count)
+        drawn.append(statistics(times[clusters].astype(np.float64)))
+    values = np.array(drawn)
+    bounds = np.full((2, values.shape[1]), np.nan)
+    defined = ~np.isnan(values).all(axis=0)
+    bounds[:, defined] = np.nanquantile(values[:, defined], [0.025, 0.975], axis=0)
+    return bounds
+
+
+def vendor_clusters(vendors: list[str]) -> np.ndarray | None:
+    """Return the number of each row's vendor, int64 (n,); a row without one is its own cluster.
+
+    None: no row has a vendor.
+    """
+    if not any(vendors):
+        return None
+    keys = [vendor or index for index, vendor in enumerate(vendors)]
+    number = {key: index for index, key in enumerate(dict.fromkeys(keys))}
+    return np.array([number[key] for key in keys])
+
+
+def intervals(scored: Scored, test: pa.Table, resamples: int, seed: int) -> Bounds:
+    """Return ``{metric: {"rows": [low, high], "vendors": [low, high]}}``, 95 % each.
+
+    The metrics are those of `all_metrics` and ``accuracy_gain``: the model's accuracy less that
+    of the best baseline on the same resampled rows. Thresholds and temperature stay as fitted.
+    Without vendors their interval is None.
+
+    Parameters
+    ----------
+    scored : Scored
+    test : Table
+        The test rows.
+    resamples, seed : int
+        Of `bootstrap`.
+    """
+    amount, gain = amounts(test), scored.model.correct.astype(float) - scored.rival.correct
+
+    def numbers(weights=None):
+        values = all_metrics(scored.model, scored.thresholds, amount, len(scored.known), weights)
+        return {**values, "accuracy_gain": mean(gain, weights)}
+
+    clusters = {
+        "rows": np.arange(len(amount)),
+        "vendors": vendor_clusters(test[GROUP].to_pylist()),
+    }
+    bounds = {
+        kind: bootstrap(lambda w: np.array([*numbers(w).values()]), cluster, resamples, seed)
+        for kind, cluster in clusters.items()
+        if cluster is not None
+    }
+    return {
+        name: {
+            kind: bounds[kind][:, index].tolist() if kind in bounds else None for kind in clusters
+        }
+        for index, name in enumerate(numbers())
+    }
+
+
+def compare(scored: Scored, name: str, amount: np.ndarray) -> dict[str, float]:
+    """Return the metrics of a baseline, and how it differs from the model row by row."""
+    scores, thresholds = scored.baselines[name]
+    only_model, only_baseline, p = mcnemar(scored.model.correct, scores.correct)
+    return {
+        **all_metrics(scores, thresholds, amount, len(scored.known)),
+        "only_model": only_model,
+        "only_baseline": only_baseline,
+        "p": p,
+    }
+
+
+def verdict(gain: list[float]) -> str:
+    """Return what the 95 % interval of the accuracy gain says about the model.
+
+    ``better`` or ``worse`` than the best baseline, or ``unclear``: the gain may be chance.
+    """
+    if gain[0] > 0:
+        return "better"
+    return "unclear" if gain[1] > 0 else "worse"
+
+
+def posts(values: dict[str, float], bounds: Bounds, thresholds: Thresholds) -> list[dict]:
+    """Return what each threshold, fitted on validation rows, gives on the test rows."""
+    return [
+        {
+            "target": target,
+            "threshold": threshold,
+            "rate": values[f"{target_name(target)}_rate"],
+            "precision": values[f"{target_name(target)}_precision"],
+            "bounds": bounds[f"{target_name(target)}_precision"]["rows"],
+        }
+        for target, threshold in thresholds.items()
+    ]
+
+
+def measure(scored: Scored, test: pa.Table, resamples: int, seed: int) -> dict[str, object]:
+    """Return all numbers of the report; parameters as in `intervals`.
+
+    Returns
+    -------
+    dict
+        ``values`` (the metrics of the model and its accuracy gain), ``bounds`` (their intervals),
+        ``verdict``, ``baselines`` (the metrics of each), ``best`` and ``posts``.
+    """
+    amount = amounts(test)
+    values = all_metrics(scored.model, scored.thresholds, amount, len(scored.known))
+    values["accuracy_gain"] = values["accuracy"] - mean(scored.rival.correct)
+    bounds = intervals(scored, test, resamples, seed)
+    return {
+        "values": values,
+        "bounds": bounds,
+        "verdict": verdict(bounds["accuracy_gain"]["rows"]),
+        "baselines": {name: compare(scored, name, amount) for name in scored.baselines},
+        "best": scored.best,
+        "posts": posts(values, bounds, scored.thresholds),
+    }

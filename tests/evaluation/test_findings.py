@@ -1,0 +1,67 @@
+"""Findings on literals; the tables as wholes are tested with the stage `evaluate`."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from refusals import refused
+from scored_ledger import ACCOUNTS, FIELDS, NAMES, make_table
+
+from stages.lib.evaluation import findings
+from stages.lib.evaluation.metrics import RowScores
+
+
+def test_examples_of_a_confusion_are_its_most_probable_rows():
+    confidence = np.array([0.5, 0.9, 0.7, 0.8, 0.6])
+    zeros = np.zeros((5, 1), np.int64)
+    scores = RowScores(np.ones(5, np.int64), zeros, confidence[:, None], confidence, zeros[:, 0])
+    table = make_table(0, 5, ["2260"] * 5, 0)
+    (pair,) = findings.confusion_table(scores, table, FIELDS, ACCOUNTS, NAMES)
+    assert [example["row_id"] for example in pair["examples"]] == [1, 3, 2]
+    assert pair["examples"][0]["text"] == [
+        table["merchant"][1].as_py(),
+        table["purpose"][1].as_py(),
+    ]
+
+
+ROLES = {"vendor": "group", "memo": "text", "note": "text"}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "fields", "expected"),
+    [
+        (None, ["vendor", "note", "memo"], "note"),
+        (None, ["vendor"], None),
+        ("vendor", ["vendor", "memo"], "vendor"),
+    ],
+)
+def test_the_description_is_the_first_visible_text_unless_it_is_chosen(chosen, fields, expected):
+    assert findings.description_field(chosen, fields, ROLES) == expected
+
+
+def test_a_description_that_the_model_does_not_see_is_refused():
+    with refused("unsuitable-column", "evaluate.description_field", "'memo'", "vendor"):
+        findings.description_field("memo", ["vendor"], ROLES)
+
+
+def test_slice_values():
+    day = pa.array([None], pa.date32())
+    train = pa.table({"group": ["a", "a", "b"], "acct_code": ["1", "1", "2"]})
+    row = {"date": day, "amount_bucket": [""], "memo": ["x"]}
+
+    def values(group, code, description="memo"):
+        test = pa.table({"group": [group], "acct_code": [code], **row})
+        found = findings.slice_values(test, train, 2, 3, description)
+        return {name: value for name, (value,) in found.items()}
+
+    assert values("b", "1") == {
+        "vendor": "in training",
+        "account size": "middle (2 and more)",
+        "month": "no date",
+        "amount": "none",
+        "description": "filled",
+    }
+    assert values("", "2")["vendor"] == "no vendor"
+    assert values("c", "2")["vendor"] == "not in training"
+    assert values("c", "2")["account size"] == "rare (under 2 training rows)"
+    assert values("c", "3")["account size"] == "never in training"
+    assert "description" not in values("c", "3", None)

@@ -1,0 +1,36 @@
+"""Tables that people open."""
+
+import numpy as np
+import pyarrow as pa
+
+from stages.lib.evaluation import sheets
+from stages.lib.evaluation.metrics import RowScores
+
+
+def test_predictions_have_the_next_best_accounts_and_what_is_posted():
+    scores = RowScores(
+        label=np.array([1, 0]),
+        top=np.array([[1, 0], [1, 0]]),
+        probability=np.array([[0.97, 0.03], [0.6, 0.4]]),
+        label_probability=np.array([0.97, 0.4]),
+        label_rank=np.array([0, 1]),
+    )
+    test = pa.table({"row_id": [7, 8], "acct_code": ["b", "a"]})
+    found = sheets.prediction_table(scores, test, ["a", "b"], {0.95: 0.9, 0.99: None})
+    assert found.to_pylist()[1] == {
+        "row_id": 8,
+        "acct_code": "a",
+        "predicted": "b",
+        "probability": 0.6,
+        "choice_2": "a",
+        "probability_2": 0.4,
+        "label_probability": 0.4,
+        "correct": False,
+        "autopost95": False,
+        "autopost99": False,
+    }
+    assert found["autopost95"].to_pylist() == [True, False]
+
+
+def test_an_undefined_metric_is_null():
+    assert sheets.without_nan({"a": float("nan"), "b": 0.5}) == {"a": None, "b": 0.5}

@@ -1,0 +1,129 @@
+"""A small ledger, its split, and what the model and two baselines say about it, all made up."""
+
+import datetime
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from stages.lib.contracts.accounts import ACCOUNTS as CHART
+from stages.lib.contracts.baseline import PREDICTIONS, PREDICTIONS_SCHEMA
+from stages.lib.contracts.feature import ROWS
+from stages.lib.contracts.score import scores_path, scores_table
+from stages.lib.contracts.split import side_path
+from stages.lib.contracts.train import CURVES
+from stages.lib.tables import write_json, write_table
+
+FIELDS = ["merchant", "purpose"]
+ROLES = {"merchant": "group", "purpose": "text"}
+MADE_WITH = {"ingest.mask": ["email"], "feature.fields": FIELDS, "feature.amount_edges": [0, 999]}
+MODEL = "ab" * 32  # SHA-256 of its manifest
+ACCOUNTS = ["0101", "2260", "2600", "4310"]
+NAMES = {
+    "0101": "사무용품비",
+    "2260": "GASOLINE",
+    "2600": "RECREATION & EDUCATION",
+    "4310": "TRAINING",
+    "9999": "<b>NEVER TRAINED</b>",
+}
+MERCHANTS = ["petrocan", "=cmd|' /c calc'!a0", "스타벅스 강남점", "<script>alert(1)</script>", ""]
+SHARED = "feature: {fields: [merchant, purpose], amount_edges: [0, 999]}\n"
+PARAMS = """
+evaluate:
+  bootstrap_resamples: 100
+  seed: 1
+  middle_account_rows: 10
+  frequent_account_rows: 80
+  description_field: null
+  suspect_probability: 0.6
+"""
+
+
+def make_table(first_row: int, rows: int, codes: list[str], seed: int) -> pa.Table:
+    """Return a split table; its first row has neither date nor amount."""
+    generator = np.random.default_rng(seed)
+    merchant = generator.choice(MERCHANTS, rows).tolist()
+    amount = generator.normal(50, 200, rows).round(2)
+    days = [datetime.date(2018, 1, 1) + datetime.timedelta(days=int(day)) for day in range(rows)]
+    return pa.table(
+        {
+            "row_id": np.arange(first_row, first_row + rows),
+            "source_file": pa.array(["원장.xlsx"] * rows).dictionary_encode(),
+            "source_sheet": pa.array(["=sheet"] * rows).dictionary_encode(),
+            "source_row": pa.array(range(2, rows + 2), pa.int32()),
+            "merchant": merchant,
+            "purpose": generator.choice(["fuel", "교육", ""], rows).tolist(),
+            "date": pa.array([None, *days[1:]], pa.date32()),
+            "amount": pa.array([None, *amount[1:].tolist()], pa.float64()),
+            "amount_bucket": [
+                "" if i == 0 else ("<0" if a < 0 else "<999") for i, a in enumerate(amount)
+            ],
+            "group": merchant,
+            "acct_code": codes,
+        }
+    )
+
+
+def _model_scores(labels: list[str], generator: np.random.Generator) -> np.ndarray:
+    scores = generator.normal(size=(len(labels), 4)).round(1)
+    for row, code in enumerate(labels):
+        if code in ACCOUNTS:
+            scores[row, ACCOUNTS.index(code)] += generator.choice([0.0, 3.0])
+    return scores.astype(np.float32)
+
+
+def _baseline(name: str, side: str, table: pa.Table, generator: np.random.Generator) -> pa.Table:
+    labels, rows = table["acct_code"].to_pylist(), table.num_rows
+    predicted = ["0101"] * rows
+    if name == "tfidf_chars":
+        predicted = [
+            code if code in ACCOUNTS and i % 3 else "2260" for i, code in enumerate(labels)
+        ]
+    columns = {
+        "baseline": [name] * rows,
+        "side": [side] * rows,
+        "row_id": table["row_id"],
+        "predicted": predicted,
+        "probability": generator.random(rows),
+        "label_probability": generator.random(rows),
+        "label_rank": [0] * rows,
+    }
+    return pa.table(columns).cast(PREDICTIONS_SCHEMA)
+
+
+def write_scores(folder: Path, logits: dict[str, np.ndarray], model: str = MODEL) -> None:
+    """Write `logits` as the scores of the split in `folder`."""
+    first = 200  # the training rows come first
+    for side, scores in logits.items():
+        row_ids = pa.array(range(first, first + len(scores)), pa.int64())
+        write_table(scores_table(row_ids, scores, ACCOUNTS, model), folder / scores_path(side))
+        first += len(scores)
+
+
+def write_workspace(folder: Path) -> dict[str, np.ndarray]:
+    """Write parameters and all inputs of `evaluate`; return the logits of the model's scores."""
+    (folder / "params.yaml").write_text(SHARED)
+    (folder / "params_train.yaml").write_text(PARAMS)
+    generator = np.random.default_rng(0)
+    codes = {
+        "train": generator.choice(ACCOUNTS, 200, p=[0.5, 0.44, 0.03, 0.03]).tolist(),
+        "val": generator.choice(ACCOUNTS, 120).tolist(),
+        "test": generator.choice([*ACCOUNTS, "9999"], 150).tolist(),
+    }
+    logits, baselines, first = {}, [], 0
+    for seed, (side, labels) in enumerate(codes.items()):
+        table = make_table(first, len(labels), labels, seed)
+        write_table(table, folder / side_path(side))
+        first += len(labels)
+        if side != "train":
+            logits[side] = _model_scores(labels, generator)
+            for name in ("majority", "tfidf_chars"):
+                baselines.append(_baseline(name, side, table, generator))
+    write_scores(folder, logits)
+    write_table(pa.concat_tables(baselines).unify_dictionaries(), folder / PREDICTIONS)
+    chart = pa.table({"acct_code": list(NAMES), "acct_name": list(NAMES.values())})
+    write_table(chart, folder / CHART)
+    write_json({"roles": ROLES, "made_with": MADE_WITH}, folder / ROWS)
+    (folder / CURVES).mkdir(parents=True)
+    (folder / CURVES / "train_loss.tsv").write_text("step\ttrain_loss\n10\t2.5\n20\t1.25\n")
+    return logits
