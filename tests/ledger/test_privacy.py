@@ -285,7 +285,7 @@ def test_days_between_are_not_masked():
 )
 def test_an_iban_has_valid_check_digits_and_the_form_of_its_country(number):
     assert is_iban(number)
-    assert mask(f"pay {number} now") == "pay [bank_account] now"
+    assert mask(f"pay {number}, now") == "pay [bank_account], now"
 
 
 @pytest.mark.parametrize(
