@@ -1,4 +1,4 @@
-"""Use every core for work that comes in order and leaves in order."""
+"""Compute in several processes, in order."""
 
 import os
 import threading
@@ -16,7 +16,7 @@ def _die_with_parent() -> None:
         parent_process().join()
         os._exit(1)
 
-    # A worker whose parent was killed would wait for its next task for ever.
+    # Otherwise a worker whose parent was killed waits for its next task forever.
     threading.Thread(target=wait, daemon=True).start()
 
 
@@ -26,7 +26,7 @@ def cores() -> int:
 
 
 def _deadly(function: Callable, items: list) -> object | None:
-    """Return the first of `items` at which a process of its own dies."""
+    """Return the first of `items` that kills a process of its own."""
     for item in items:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             if isinstance(pool.submit(function, item).exception(), BrokenProcessPool):
@@ -37,17 +37,25 @@ def _deadly(function: Callable, items: list) -> object | None:
 def map_ordered(
     function: Callable, items: Iterable, workers: int, name: Callable[[object], str] | None = None
 ) -> Iterator[tuple]:
-    """Yield ``(item, function(item))`` in the order of `items`, computed by `workers` processes.
+    """Yield ``(item, function(item))`` in the order of `items`, computed by several processes.
 
-    At most ``2 * workers + 1`` items are held at a time, so `items` may be endless. One worker
-    means this process itself, without the third of a second that starting others takes.
-    `function` must be importable and, like its results, picklable. With `name`, the item at which
-    a process dies is found and named.
+    Parameters
+    ----------
+    function : callable
+        Must be importable and, like its results, picklable.
+    items : iterable
+        May be endless: at most ``2 * workers + 1`` items are in memory at a time.
+    workers : int
+        How many processes. With one worker it is this process itself, which saves the third of a
+        second that starting another takes.
+    name : callable, optional
+        Returns the name of an item. With it, the item at which a process dies is found and named.
 
     Raises
     ------
     UserError
-        A worker process died, as the kernel makes it when memory runs out.
+        ``worker-died``, or ``file-kills-reader`` with `name`: a process died, for example because
+        the kernel ended it when memory was short.
     """
     if workers == 1:
         for item in items:
@@ -68,11 +76,19 @@ def map_ordered(
             yield waiting.popleft()[0], result
     except BrokenProcessPool:
         at = _deadly(function, [item for item, _ in waiting]) if name else None
+        if at is None:
+            raise UserError(
+                "worker-died",
+                "a worker process",
+                "died",
+                "the machine may be short of memory; close other programs, or use a larger one",
+            ) from None
         raise UserError(
-            "a worker process died; the machine may be short of memory"
-            if at is None
-            else f"{name(at)}: its reader dies; it is corrupt, or too large for the memory"
+            "file-kills-reader",
+            name(at),
+            "its reader dies",
+            "it is corrupt, or too large for the memory; export it again, or cut it",
         ) from None
     finally:
-        # Futures that are cancelled one by one may make the pool wait for them for ever.
+        # Futures that are cancelled one by one may make the pool wait for them forever.
         pool.shutdown(cancel_futures=True)

@@ -1,0 +1,143 @@
+"""Read workbooks: .xlsx, .xlsb, .xls and .ods."""
+
+import io
+import os
+import re
+import struct
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stages.lib.errors import UserError
+from stages.lib.ledger.error_cells import list_errors, packed, show_errors
+from stages.lib.ledger.opening import damaged
+from stages.lib.ledger.source import OLE2, fits_any
+
+# Where the last cell of a sheet is, is said near the beginning of the sheet.
+_CORNER = re.compile(rb'<dimension ref="\w+:([A-Z]{1,3})(\d{1,7})"')
+_HEAD_BYTES = 4096
+_MANY_CELLS = 10_000_000
+
+
+def may_kill_its_reader(path: Path) -> bool:
+    """Return whether the reader of the workbook at `path` may ask for a terabyte of memory and die
+    with its process. A workbook of Excel 97 may be corrupt. One of today may have a cell in the
+    farthest corner, and the reader makes all cells up to there."""
+    try:
+        with open(path if path.is_file() else os.devnull, "rb") as file:
+            if file.read(8) == OLE2:
+                return True
+            with packed(file) as book:
+                parts = [part for part in book.namelist() if "worksheets/" in part]
+                heads = [book.open(part).read(_HEAD_BYTES) for part in parts]
+    except (OSError, zipfile.BadZipFile):
+        return False  # it is refused before its reader sees it
+    corners = filter(None, map(_CORNER.search, heads))
+    return any(26 ** (len(c[1]) - 1) * int(c[2]) > _MANY_CELLS for c in corners)
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Discard what is written to the standard error stream: there the reader prints a traceback of
+    its own crashes before they can be caught."""
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
+
+
+def _is_archive(path: Path) -> bool:
+    try:
+        with packed(path) as book:
+            return not {"[Content_Types].xml", "content.xml"} & set(book.namelist())
+    except (zipfile.BadZipFile, OSError):
+        return False
+
+
+@contextmanager
+def _errors_in_one_line(path: Path) -> Iterator[None]:
+    import python_calamine as calamine
+
+    try:
+        yield
+    except calamine.PasswordError:
+        raise UserError(
+            "file-locked", path, "is locked with a password", "save a copy without one"
+        ) from None
+    except calamine.CalamineError as error:
+        if _is_archive(path):
+            raise UserError(
+                "file-packed", path, "is a zip archive and not a workbook", "unpack it"
+            ) from None
+        raise damaged(path, error) from None
+    except (OSError, zipfile.BadZipFile, struct.error, IndexError) as error:
+        raise damaged(path, error) from None
+    except BaseException as error:
+        # The reader's own crashes arrive as a PanicException that derives from BaseException.
+        if type(error).__name__ == "PanicException":
+            raise damaged(path, error) from None
+        raise
+
+
+def _check_sheets(path: Path, names: list[str], patterns: list[str]) -> None:
+    if not names:
+        raise UserError("sheet-not-found", path, "has no sheets", "save it again as .xlsx")
+    if not any(fits_any(name, patterns) for name in names):
+        raise UserError(
+            "sheet-not-found",
+            path,
+            f"ingest.reading has sheets {' | '.join(patterns)}, but none of its {len(names)} fits",
+            "correct that, or leave the file out of ingest.files",
+        )
+
+
+def _with_errors(rows: Iterable[list], errors: dict[tuple[int, int], str]) -> Iterator[list]:
+    by_row = defaultdict(dict)
+    for (number, column), text in errors.items():
+        by_row[number][column] = text
+    for number, row in enumerate(rows):
+        for column, text in by_row.get(number, {}).items():
+            row[column] = text
+        yield row
+
+
+def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iterator[list]]]:
+    """Yield each worksheet of the workbook at `path`: its name and its rows.
+
+    Rows are lists of typed cells, from row 1 and column A. A sheet whose name fits none of
+    `patterns` has no rows.
+
+    Raises
+    ------
+    UserError
+        ``file-damaged``, ``file-locked``, ``file-packed``; ``sheet-not-found``: none fits.
+    """
+    import python_calamine as calamine
+
+    with _errors_in_one_line(path):
+        content = path.read_bytes()
+        is_packed = content.startswith(b"PK")
+        content = show_errors(content) if is_packed else content
+        with _silent():
+            book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
+        errors = {} if is_packed else list_errors(content)
+        sheets = book.sheets_metadata
+        _check_sheets(path, [sheet.name for sheet in sheets], patterns)
+        for number, sheet in enumerate(sheets):
+            if sheet.typ != calamine.SheetTypeEnum.WorkSheet:
+                continue
+            if not fits_any(sheet.name, patterns):
+                yield sheet.name, iter(())
+                continue
+            with _silent():
+                cells = book.get_sheet_by_name(sheet.name)
+            left = [""] * cells.start[1] if cells.start else []
+            rows = cells.iter_rows()
+            rows = (left + row for row in rows) if left else rows
+            yield sheet.name, _with_errors(rows, errors[number]) if number in errors else rows
