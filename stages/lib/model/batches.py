@@ -1,7 +1,7 @@
 """Right-padded batches without an attention mask.
 
-Under a causal mask no position sees what stands to its right, so padding there cannot change a
-row's answer: the result is exact, and attention takes its fastest path.
+Under a causal mask no position sees what is to its right, so padding there cannot change a row's
+answer: the result is exact, and attention takes its fastest path.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ PADDING_ID = 0  # any token will do, see above
 
 
 def pad_right(input_ids: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
-    """Return the model's inputs for rows of unlike length.
+    """Return the model's inputs for rows that differ in length.
 
     Returns
     -------
@@ -29,19 +29,20 @@ def pad_right(input_ids: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
 
 
 def batches_by_length(lengths: Sequence[int], max_tokens: int) -> list[np.ndarray]:
-    """Cut rows into batches of like length, the longest first (memory is short at once or never).
+    """Cut rows into batches of similar length, the longest first: if memory is short, the first
+    batch shows it.
 
     Parameters
     ----------
     lengths : sequence of int
         Tokens of each row.
     max_tokens : int
-        Most tokens in a batch, padding included; a longer row is a batch of its own.
+        Most tokens in a batch, padding included. A longer row is a batch of its own.
 
     Returns
     -------
     list of ndarray of int64
-        Row indices; each row stands in exactly one batch.
+        Row indices; each row is in exactly one batch.
     """
     lengths = np.asarray(lengths)
     order = np.argsort(-lengths, kind="stable")

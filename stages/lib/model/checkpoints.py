@@ -1,14 +1,15 @@
 """Checkpoints that can be trusted after a kill at any moment.
 
-They live in an undeclared folder under the repository, named by what the run depends on, because
-DVC deletes a stage's outputs before it runs. A manifest with the sha256 of every file is written
-last, so a checkpoint without one, or with other bytes, is no checkpoint.
+They are in an undeclared folder of the repository that is named by what the run depends on,
+because DVC deletes a stage's outputs before it runs. A manifest with the sha256 of every file is
+written last: a checkpoint that has none, or other bytes, is not used.
 """
 
 import hashlib
 import json
 import os
 import shutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,6 +24,22 @@ def run_key(values: object, files: Iterable[Path]) -> str:
     for path in sorted(files):
         digest.update(f"\n{path.as_posix()} {file_sha256(path)}".encode())
     return digest.hexdigest()[:32]
+
+
+def loaded_code() -> list[Path]:
+    """Return the files of the library that this process has imported."""
+    modules = [name.replace(".", "/") for name in sys.modules if name.startswith("stages.lib.")]
+    return [path for path in (Path(f"{name}.py") for name in modules) if path.is_file()]
+
+
+def scratch_folder(values: object, files: Iterable[Path]) -> Path:
+    """Return the folder for the checkpoints of the run that `values` and `files` define.
+
+    A queued experiment runs in a copy of the repository. Its checkpoints are in the repository
+    itself, where the next try finds them.
+    """
+    root = Path(os.environ.get("DVC_ROOT", "."))
+    return root / ".scratch" / f"train-{run_key(values, files)}"
 
 
 def _files(checkpoint: Path) -> dict[str, str]:
@@ -48,7 +65,7 @@ def seal_checkpoint(checkpoint: Path) -> None:
 
 
 def is_sealed(checkpoint: Path) -> bool:
-    """Tell whether every file is there with the bytes that were sealed, and no other."""
+    """Tell whether the checkpoint has the files and bytes that were sealed, and no others."""
     try:
         return json.loads((checkpoint / _MANIFEST).read_text()) == _files(checkpoint)
     except (OSError, ValueError):
@@ -67,7 +84,7 @@ def best_checkpoint(checkpoint: Path) -> Path | None:
 
 
 def _usable(checkpoint: Path) -> bool:
-    """Tell whether `checkpoint` is whole, and the best one that a run from it may end with."""
+    """Tell whether `checkpoint` is whole, and so is the best one, which its run may end with."""
     if not is_sealed(checkpoint):
         return False
     best = best_checkpoint(checkpoint)
@@ -75,13 +92,14 @@ def _usable(checkpoint: Path) -> bool:
 
 
 def newest_sealed_checkpoint(folder: Path, *, clean: bool) -> Path | None:
-    """Return the newest whole ``checkpoint-STEP`` in `folder`; None if there is none.
+    """Return the newest whole ``checkpoint-STEP`` in `folder`, None if there is none.
 
     Parameters
     ----------
+    folder : Path
     clean : bool
-        Delete what was left broken, so that it is not in the way of the next save. Of several
-        ranks only one may do so.
+        Delete broken checkpoints, which would be in the way of the next save. Only one of several
+        ranks may do so.
     """
     newest = None
     for checkpoint in sorted(folder.glob("checkpoint-*"), key=_step, reverse=True):
@@ -96,7 +114,7 @@ def newest_sealed_checkpoint(folder: Path, *, clean: bool) -> Path | None:
 def drop_old_checkpoints(folder: Path, keep: int = 2) -> None:
     """Delete all but the newest `keep` checkpoints and those that were the best ones for them.
 
-    Called once the newest is sealed: at every moment there is one to go on from, with its best.
+    Called once the newest is sealed: at every moment there is one to resume from, with its best.
     """
     newest = sorted(folder.glob("checkpoint-*"), key=_step)[-keep:]
     kept = {*newest, *map(best_checkpoint, newest)}

@@ -1,7 +1,7 @@
 """One vocabulary token for each account: the answer that the model gives in a single step.
 
 The token comes from the account's name where a free one exists ("parking" becomes `` parking``),
-so that the pretrained model already knows something of what the label means. Digits will not do:
+so that the pretrained model already knows something of what the label means. Digits do not work:
 codes share their first ones, and many tokenizers split every digit.
 """
 
@@ -10,6 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
+import pyarrow as pa
+
+from stages.lib.contracts.names import LABEL
 from stages.lib.errors import UserError
 
 _WORD = re.compile(r"[^\W\d_]{2,}")
@@ -22,7 +25,7 @@ def _words(name: str) -> list[str]:
 def _is_verified(tokenizer, token_id: int) -> bool:
     """Tell whether the token is text that reads back as this very token.
 
-    Half the bytes of a Hangul letter, or a space alone, mean nothing.
+    Half the bytes of a Hangul letter, or a space alone, means nothing.
     """
     text = tokenizer.decode([token_id])
     back = tokenizer.encode(text, add_special_tokens=False).ids
@@ -30,7 +33,7 @@ def _is_verified(tokenizer, token_id: int) -> bool:
 
 
 def _name_token_ids(tokenizer, words: Sequence[str]) -> Iterator[int]:
-    """Yield tokens that stand for `words`: whole words first, then the beginnings of words."""
+    """Yield tokens of `words`: whole words first, then the beginnings of words."""
     pieces = [tokenizer.encode(f" {word}", add_special_tokens=False).ids for word in words]
     yield from (piece[0] for piece in pieces if len(piece) == 1)
     yield from (piece[0] for piece in pieces if len(piece) > 1)
@@ -48,10 +51,10 @@ def _spare_token_ids(tokenizer) -> Iterator[int]:
 def assign_label_tokens(
     tokenizer, accounts: Sequence[str], names: Sequence[str], rows: Sequence[int]
 ) -> list[int]:
-    """Return one token id an account, no two alike.
+    """Return one token id for each account, no two alike.
 
     Accounts with many rows choose first. Within a name, words that few other names have come
-    first ("office" says less than "stationery"); a name with no free word takes a spare token.
+    first ("office" says less than "stationery"). A name with no free word takes a spare token.
 
     Parameters
     ----------
@@ -72,7 +75,7 @@ def assign_label_tokens(
         The vocabulary has fewer usable tokens than there are accounts.
     """
     name_count = Counter(word for name in names for word in set(_words(name)))
-    taken = set(tokenizer.get_added_tokens_decoder())  # control tokens are nobody's
+    taken = set(tokenizer.get_added_tokens_decoder())  # control tokens are no answers
     chosen: dict[str, int] = {}
     spare = _spare_token_ids(tokenizer)
     for _, account, name in sorted(
@@ -84,9 +87,49 @@ def assign_label_tokens(
         token_id = next(free, None)
         if token_id is None:
             raise UserError(
+                "too-many-accounts",
+                "model.name",
                 f"{len(accounts)} accounts, but the vocabulary of the base model has only "
-                f"{len(chosen)} usable tokens; choose another model.name"
+                f"{len(chosen)} usable tokens",
+                "choose a base model with a larger vocabulary",
             )
         taken.add(token_id)
         chosen[account] = token_id
     return [chosen[account] for account in accounts]
+
+
+def build_label_map(
+    tokenizer, train_accounts: pa.ChunkedArray, chart: pa.Table
+) -> list[dict[str, object]]:
+    """Return an entry for each account that has training rows, in the order of the logit columns.
+
+    Parameters
+    ----------
+    tokenizer : tokenizers.Tokenizer
+    train_accounts : ChunkedArray of string
+        The account of each training row.
+    chart : Table
+        ``acct_code``, ``acct_name``.
+
+    Returns
+    -------
+    list of dict
+        ``acct_code``, ``acct_name``, ``train_rows``, ``token``, ``token_id``; sorted by code.
+    """
+    pairs = train_accounts.value_counts().to_pylist()
+    train_rows = {pair["values"]: pair["counts"] for pair in pairs}
+    accounts = sorted(train_rows)
+    name_of = dict(zip(*(chart[c].to_pylist() for c in (LABEL, "acct_name")), strict=True))
+    names = [name_of.get(account) or "" for account in accounts]
+    rows = [train_rows[account] for account in accounts]
+    token_ids = assign_label_tokens(tokenizer, accounts, names, rows)
+    return [
+        {
+            LABEL: account,
+            "acct_name": name,
+            "train_rows": count,
+            "token": tokenizer.decode([token_id]),
+            "token_id": token_id,
+        }
+        for account, name, count, token_id in zip(accounts, names, rows, token_ids, strict=True)
+    ]

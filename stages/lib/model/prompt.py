@@ -4,13 +4,13 @@ A prompt is the bare fields, each behind a space and followed by a separator::
 
      petrocan| service stations| gasoline city use|
 
-No instruction and no field names: fine-tuning makes them useless, and they would cost tokens in
-every row. The account's label token follows the last separator.
+It has no instruction and no field names: fine-tuning makes them useless, and they would cost tokens
+in every row. The account's label token follows the last separator.
 """
 
 from collections.abc import Sequence
 
-PROMPT_VERSION = 1  # part of every model's manifest: a model answers only the prompt it learned
+PROMPT_VERSION = 1  # saved with every model, which knows only the prompts it learned
 SEPARATOR = "|"
 
 
@@ -32,7 +32,7 @@ def encode_prompts(
     ----------
     tokenizer : tokenizers.Tokenizer
     columns : sequence of sequence of str
-        One sequence a visible field, each of length rows.
+        One sequence for each visible field, each of length rows.
     max_tokens : int
         A longer row loses the ends of its longest fields, never a separator.
 

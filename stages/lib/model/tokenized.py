@@ -7,7 +7,7 @@ from stages.lib.errors import UserError, first_line
 
 
 def load_side(side: str) -> datasets.Dataset:
-    """Return the dataset of one side, in memory.
+    """Return the dataset of one side of the split.
 
     Raises
     ------
@@ -16,14 +16,15 @@ def load_side(side: str) -> datasets.Dataset:
     """
     folder = FOLDER / side
     if not folder.is_dir():
-        raise UserError("missing-input", folder, "not found", "build it with 'dvc repro tokenize'")
+        raise UserError("file-not-found", folder, "not found", "build it with 'dvc repro tokenize'")
     try:
-        # In memory, because a mapped dataset would write its caches beside its files, a DVC output.
+        # In memory: a mapped dataset would write caches beside its files, which are a DVC output.
         return datasets.load_from_disk(str(folder), keep_in_memory=True)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise UserError(
-            "unreadable-input",
+            "damaged-file",
             folder,
-            f"cannot be read ({first_line(error)})",
-            "delete it, then build it with 'dvc repro tokenize' or fetch it with 'dvc pull tokenize'",
+            f"cannot be read: {first_line(error)}",
+            "delete it and rebuild it with 'dvc repro tokenize', or fetch it with "
+            "'dvc pull tokenize'",
         ) from None

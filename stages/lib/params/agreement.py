@@ -10,6 +10,7 @@ from stages.lib.contracts.names import AMOUNT_BUCKET, GROUP, OWN
 from stages.lib.errors import UserError
 from stages.lib.params.deepspeed import check_precision
 from stages.lib.params.feature import check_columns
+from stages.lib.params.tokenize import check_prompt_length
 
 
 def _unknown_columns(key: str, names: list[str], known: list[str]) -> Iterator[UserError]:
@@ -61,18 +62,6 @@ def _split(p: SimpleNamespace) -> Iterator[UserError]:
         )
 
 
-def _prompt(p: SimpleNamespace) -> Iterator[UserError]:
-    least = 2 * len(p.feature.fields)
-    if p.tokenize.max_tokens < least:
-        yield UserError(
-            "prompt-too-short",
-            "params_train.yaml: tokenize.max_tokens",
-            f"{p.tokenize.max_tokens}; expected at least {least}, two for each of the "
-            f"{len(p.feature.fields)} feature.fields",
-            "raise it, or list fewer fields",
-        )
-
-
 def check_agreement(p: SimpleNamespace) -> list[UserError]:
     """Return an error for each pair of sections that contradict each other.
 
@@ -85,6 +74,6 @@ def check_agreement(p: SimpleNamespace) -> list[UserError]:
         *_columns(p),
         *_labels(p),
         *_split(p),
-        *_prompt(p),
+        *check_prompt_length(p.tokenize, p.feature.fields),
         *check_precision(p.deepspeed, p.model),
     ]

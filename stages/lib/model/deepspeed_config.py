@@ -1,0 +1,41 @@
+"""The configuration of DeepSpeed, made from our parameters."""
+
+import torch
+
+from stages.lib.errors import UserError
+from stages.lib.params.deepspeed import DeepSpeedParams
+from stages.lib.params.training import TrainingParams
+
+
+def configure_deepspeed(deepspeed: DeepSpeedParams, training: TrainingParams) -> dict | None:
+    """Return the DeepSpeed configuration, or None when it is off.
+
+    Raises
+    ------
+    UserError
+        bfloat16 is set, but the GPU does not have it.
+    """
+    if not deepspeed.enabled:
+        return None
+    zero = deepspeed.zero_optimization
+    if deepspeed.bf16.enabled and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
+        raise UserError(
+            "no-bfloat16",
+            "params_train.yaml: deepspeed.bf16.enabled",
+            f"{torch.cuda.get_device_name()} has no bfloat16",
+            "set it to false, and model.dtype to float32",
+        )
+    settings = zero.model_dump()
+    if zero.stage == 3:  # else checkpoints would lack the adapter as a file of its own
+        settings["stage3_gather_16bit_weights_on_model_save"] = True
+    # The optimizer is ours (configure_optimizer). DeepSpeed must not replace it by its own, which
+    # needs a compiler for offloading; the adapters are so small that this costs nothing.
+    return {
+        "zero_optimization": settings,
+        "bf16": {"enabled": deepspeed.bf16.enabled},
+        "gradient_clipping": training.max_grad_norm,
+        "train_micro_batch_size_per_gpu": training.per_device_train_batch_size,
+        "gradient_accumulation_steps": training.gradient_accumulation_steps,
+        "zero_force_ds_cpu_optimizer": False,
+        "zero_allow_untested_optimizer": True,
+    }
