@@ -12,8 +12,8 @@ from ledger_files import HEADER, ROWS, ErrorCell, write_ods, write_xlsx
 from refusals import refused
 
 from stages.lib.errors import UserError
-from stages.lib.ledger import files
 from stages.lib.ledger.error_cells import list_errors, show_errors
+from stages.lib.ledger.workbooks import may_kill_its_reader, workbook_sheets
 
 DATA = Path(__file__).parents[1] / "data"
 # Of two sheets, the first one empty; the second error is a formula's.
@@ -33,7 +33,7 @@ WITH_ERRORS = [[*typed(ROWS[0])[:2], ErrorCell("#N/A"), *typed(ROWS[0])[3:]],
 
 
 def sheets(path: Path) -> list[tuple[str, list[list]]]:
-    return [(name, list(rows)) for name, rows in files.workbook_sheets(path, ["*"])]
+    return [(name, list(rows)) for name, rows in workbook_sheets(path, ["*"])]
 
 
 def rewritten(path: Path, change) -> bytes:
@@ -198,7 +198,7 @@ def refused_bytes(path: Path, value: int, every: int) -> int:
     for place in range(content.index(b"PK\x01\x02"), len(content), every):
         path.write_bytes(content[:place] + bytes([value]) + content[place + 1 :])
         try:
-            files.may_kill_its_reader(path)
+            may_kill_its_reader(path)
             found = sheets(path)
         except UserError as error:
             assert str(path) in str(error) and "\n" not in str(error)

@@ -3,12 +3,13 @@
 import io
 import os
 import re
-import struct
 import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from xlrd import XLRDError
 
 from stages.lib.errors import UserError
 from stages.lib.ledger.error_cells import list_errors, packed, show_errors
@@ -76,7 +77,7 @@ def _errors_in_one_line(path: Path) -> Iterator[None]:
                 "file-packed", path, "is a zip archive and not a workbook", "unpack it"
             ) from None
         raise damaged(path, error) from None
-    except (OSError, zipfile.BadZipFile, struct.error, IndexError) as error:
+    except (OSError, zipfile.BadZipFile, XLRDError) as error:
         raise damaged(path, error) from None
     except BaseException as error:
         # The reader's own crashes arrive as a PanicException that derives from BaseException.
@@ -129,9 +130,8 @@ def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iter
         errors = {} if is_packed else list_errors(content)
         sheets = book.sheets_metadata
         _check_sheets(path, [sheet.name for sheet in sheets], patterns)
-        for number, sheet in enumerate(sheets):
-            if sheet.typ != calamine.SheetTypeEnum.WorkSheet:
-                continue
+        kind = calamine.SheetTypeEnum.WorkSheet
+        for number, sheet in enumerate(sheet for sheet in sheets if sheet.typ == kind):
             if not fits_any(sheet.name, patterns):
                 yield sheet.name, iter(())
                 continue
