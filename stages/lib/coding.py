@@ -16,6 +16,7 @@ from stages.lib.errors import UserError, UserErrors
 from stages.lib.evaluation.metrics import RowScores, summarise_scores
 from stages.lib.ledger.new_rows import NewRows, read_new_rows
 from stages.lib.model.base_model import load_tokenizer, resolve_base_model
+from stages.lib.model.manifest import verify_manifest
 from stages.lib.model.prompt import encode_prompts
 from stages.lib.params.model import ModelParams
 from stages.lib.params.row_shape import row_shape_of
@@ -82,8 +83,6 @@ def load_calibration() -> Calibration:
     UserError
         There is no model, it is damaged, or the calibration belongs to another one.
     """
-    from stages.lib.model.scoring import verify_manifest
-
     again = "build it again with 'dvc repro evaluate'"
     if not (MODEL / MANIFEST).is_file():
         raise UserError(

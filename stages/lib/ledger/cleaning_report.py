@@ -77,7 +77,7 @@ class Tally:
             for (reason, column), count in self.reasons.most_common(3)
         )
         raise UserError(
-            "too-many-refused",
+            "too-many-rejects",
             "params.yaml: preprocess.max_reject_fraction",
             f"{refused:,} of {rows_in:,} rows were refused, and the limit is {limit:.1%}: "
             f"{top or 'there are no rows'}",

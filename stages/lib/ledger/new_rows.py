@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 from stages.lib.contracts.names import GROUP, ORIGIN
 from stages.lib.ledger.base_table import make_base_table
 from stages.lib.ledger.cleaning import clean_rows
+from stages.lib.ledger.columns import select_columns
 from stages.lib.ledger.reading import Ledger, read_ledger
 from stages.lib.ledger.rows import NOT_TRANSACTIONS
 from stages.lib.params.feature import FeatureParams
-from stages.lib.params.ingest import Column, IngestParams
+from stages.lib.params.ingest import IngestParams
 
 # Rows without content. A subtotal is not among them: without accounts it may be a transaction.
 SILENT = tuple(reason for reason in NOT_TRANSACTIONS if reason != "subtotal")
@@ -69,26 +70,15 @@ def params_of_new_rows(
     """Return the sections ``ingest`` and ``feature`` for the rows in `source`.
 
     Columns that shape no visible field may be missing there, so they are left out, unless they are
-    required. No share of refused rows is too large: each of them is listed.
+    required. No share of refused rows is too large, because each of them is listed.
     """
     used = _used_columns(ingest, feature)
-    columns = {name: column for name, column in ingest.columns.items() if name in used}
-    required = [name for name in ingest.required if name in used]
-    rows = ingest.model_copy(
+    rows = select_columns(ingest, {*used, ingest.label})
+    required = [name for name in rows.required if name in used]
+    rows = rows.model_copy(
         update={
             "source": source,
-            "columns": {**columns, ingest.label: Column(role="label", names=[])},
             "required": required or [name for name in feature.fields if name in used][:1],
-            "fill_down": [name for name in ingest.fill_down if name in used],
-            "patterns": {name: text for name, text in ingest.patterns.items() if name in used},
-            "reading": [
-                reading.model_copy(
-                    update={
-                        "positions": {n: at for n, at in reading.positions.items() if n in used}
-                    }
-                )
-                for reading in ingest.reading
-            ],
             "max_reject_fraction": 1.0,
         }
     )
