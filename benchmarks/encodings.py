@@ -22,8 +22,8 @@ from stages.lib.errors import UserError
 from stages.lib.ledger.encodings import find_encoding
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
-from encoding_cases import CASES, UNCLEAR  # noqa: E402
-from ledger_files import csv_text  # noqa: E402
+from encoding_cases import CASES, UNCLEAR
+from ledger_files import csv_text
 
 LONG = 50
 ISOLATED = sorted({expected for _, _, expected in CASES} - {"utf-8-sig"})
