@@ -9,6 +9,9 @@ from xml.sax.saxutils import escape
 
 from ruamel.yaml import YAML
 
+from stages.lib.contracts.roles import column_roles
+from stages.lib.ledger.reading import read_ledger
+from stages.lib.params.ingest import IngestParams
 from stages.lib.tables import read_json, read_table
 
 HEADER = ["Date", "Vendor", "Memo", "Amount", "Account", "Account name"]
@@ -94,6 +97,70 @@ SPLIT = {
     "max_train_rows": None,
     "min_rows_per_account": 1,
 }
+
+
+def typed(row: list[str]) -> list:
+    """Return a row as a workbook has it: the amount is a number."""
+    return [*row[:3], float(row[3]), *row[4:]]
+
+
+def many(count: int, code: str = "0101") -> list[list[str]]:
+    """Return `count` rows that have the same account."""
+    return [
+        ["2020-04-16", f"shop {i % 7}", f"thing {i}", str(i), code, f"NAME {code}"]
+        for i in range(1, count + 1)
+    ]
+
+
+def ingest_params(source: Path | str, reading: dict | None = None, **changes) -> IngestParams:
+    """Return parameters for the ledger in `source`: those of INGEST but for `changes`.
+
+    `reading` has changes of the one entry there.
+    """
+    content = {**deepcopy(INGEST), "source": str(source), **changes}
+    content["reading"][-1] |= reading or {}
+    return IngestParams.model_validate(content)
+
+
+def names(**changes: list[str]) -> dict[str, dict]:
+    """Return the columns of INGEST with other header names."""
+    columns = deepcopy(INGEST["columns"])
+    for column, spellings in changes.items():
+        columns[column]["names"] = spellings
+    return columns
+
+
+def without(*names: str) -> dict[str, dict]:
+    """Return the columns of INGEST but for those called `names`."""
+    return {name: column for name, column in INGEST["columns"].items() if name not in names}
+
+
+def places(*numbers: int) -> dict[str, int]:
+    """Return the columns of INGEST at `numbers` (1-based), or in their order."""
+    return dict(zip(INGEST["columns"], numbers or range(1, 7), strict=True))
+
+
+class Read:
+    """A ledger that was read: `cells`, `rejects` as (row, reason), and all that `read_ledger`
+    returns."""
+
+    def __init__(self, params: IngestParams, **options) -> None:
+        ledger = read_ledger(params, **options)
+        self.transactions, self.rejects_table, self.report, self.remarks = ledger
+        columns = self.transactions.select(list(column_roles(self.transactions.schema)))
+        self.cells = [list(row.values()) for row in columns.to_pylist()]
+        self.rejects = [(r["source_row"], r["reason"]) for r in self.rejects_table.to_pylist()]
+
+    @property
+    def sheet(self) -> dict:
+        """The report of the only sheet."""
+        (sheet,) = self.report["sheets"]
+        return sheet
+
+
+def read(source: Path | str, reading: dict | None = None, **changes) -> Read:
+    """Return the ledger in `source`, read with `ingest_params`."""
+    return Read(ingest_params(source, reading, **changes))
 
 
 class Ledger:
