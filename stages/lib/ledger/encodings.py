@@ -1,8 +1,12 @@
-"""Tell the encoding of text that is not UTF-8 by the letters that it would have in each.
+"""Find the encoding of a text file.
 
-Any bytes are text in several encodings, mostly in letters that no language uses. So a candidate
-counts only if most of its letters are common ones, and none but one may count: what could be
-Korean as well as Portuguese is not guessed.
+A byte-order mark decides, or UTF-8 does. If neither is there, the letters decide: the same bytes
+are text in several encodings, but in most of them the letters are ones that no language uses. An
+encoding is accepted only if most of its letters are common ones, and only if no other encoding is
+accepted too: what could be Korean as well as Portuguese is not guessed.
+
+charset-normalizer finds fewer of the encodings in tests/encoding_cases.py, and it answers even
+where the encoding cannot be told. ``python -m benchmarks.encodings`` compares both.
 """
 
 import codecs
@@ -36,10 +40,10 @@ _SAMPLE_LINES = 5_000
 _SAMPLE_BYTES = 1 << 16
 _WHERE_NAMED = "in ingest.reading (encoding: ...)"
 
-# What German, French, Spanish, Portuguese, Italian, Dutch and the Nordic languages write.
+# Letters of German, French, Spanish, Portuguese, Italian, Dutch and the Nordic languages.
 _WESTERN = ["äöüßéèêëàâçîïôûùœáíóúñãõìòåæø"]
-# Each by itself: of two encodings in which all letters are western or all are Hungarian ones, it is
-# the one whose letters are those of a single language.
+# The same, one language each. They decide between two encodings where all letters are western in
+# one and Hungarian in the other: the letters of a real text belong to a single language.
 _WESTERN_ALONE = [
     *("äöüß", "éèêëàâçîïôûùœæ", "áéíóúüñ", "áâãàçéêíóôõúü", "àèéìòù", "åäöæøé", "ëéèïöüó"),
 ]
@@ -75,13 +79,13 @@ _TAIWANESE = [
     "開合還因由其些前外天政四日那社事平形相全表間樣與關各重新線內數正心明看利比質氣第向道此變條問意建月公無系"
     "費購採辦招待餐飲差旅租軟件服務訂金款員資司台北灣場品紙車票計程議材料稅信息技術設備管維修"
 ]
-# The 2,350 syllables that EUC-KR has: CP949 has 8,822 more, which are hardly ever written.
+# The 2,350 syllables of EUC-KR. CP949 has 8,822 more, which are rare.
 _SYLLABLES = [
     "".join(bytes([a, b]).decode("euc_kr") for a in range(176, 201) for b in range(161, 255))
 ]
 _NARROW_KANA = ["".join(map(chr, range(0xFF61, 0xFFA0)))]
 # (encoding, the letters of each of its languages, the share of letters that must be common).
-# Of equal ones the first counts: they read the same, or the later one is rare.
+# Of two equal ones the first counts: the text is the same in both, or the second is rare.
 _CANDIDATES = [
     ("cp1252", _WESTERN, 0.9),
     ("cp1250", _CENTRAL, 0.9),
@@ -100,15 +104,16 @@ _CANDIDATES = [
     ("gb18030", _CHINESE, 0.4),
     ("big5", _TAIWANESE, 0.4),
 ]
-# So few letters are no sign of a rare encoding.
+# Fewer letters than this do not prove a rare encoding.
 _FEW = 4
-# So much more of the letters are common in the right one of several Asian encodings.
+# Among several Asian encodings, the right one has at least this much more common letters.
 _CLEAR = 0.4
-# Bytes of a file that show whether it is UTF-16.
+# This many bytes show whether a file is UTF-16.
 _HEAD = 1 << 16
 _LATIN = (*("cp1252", "cp1250", "iso8859_2", "cp1254", "cp1257", "cp850", "mac_roman", "cp857"),)
 WIDE = ("cp949", "cp932", "euc_jp", "gb18030", "big5")
-# Signs as western text has them: not inside of words, nor beside other such signs or letters.
+# Signs where western text has them: not inside a word, and not next to another sign or an accented
+# letter.
 _SIGN = re.compile(
     r"(?<![^\x00-\x7f])(?:[’–]|(?<![a-zA-Z])[£€¥§°±²³µ·½¼¾‘•…—™©®ªº¿¡]|[£€°²³½™®ªº…—](?![a-zA-Z]))"
     r"(?![^\x00-\x7f])|(?<!\w)[“„«¿¡](?=\w)|(?<=\w)[”“»](?!\w)"
@@ -120,8 +125,8 @@ _MIXED = re.compile(r"[a-zA-Z][^\W\d_a-zA-Z]|[^\W\d_a-zA-Z][a-zA-Z]")
 def _share(sample: bytes, encoding: str, languages: list[str]) -> float:
     """Return the share of the non-ASCII characters of `sample` that are common letters.
 
-    What no word has counts thrice against it: a capital behind a small letter, long runs of
-    accented letters, Latin letters beside Greek or Russian ones.
+    What no word has counts three times against it: a capital after a small letter, a long run of
+    accented letters, a Latin letter next to a Greek or Russian one.
     """
     text = sample.decode(encoding, "replace").replace("\xa0", " ")
     odd = 0
@@ -143,35 +148,33 @@ def _share(sample: bytes, encoding: str, languages: list[str]) -> float:
 
 
 def guess_encoding(sample: bytes) -> str | None:
-    """Return the encoding of lines that hold bytes over 127 and are not UTF-8; None if more than
-    one could be meant, or none of those known here."""
+    """Return the encoding of lines that have bytes over 127 and are not UTF-8; None if several are
+    possible, or none that is known here."""
     shares = {name: _share(sample, name, letters) for name, letters, _ in _CANDIDATES}
     likely = [name for name, _, least in _CANDIDATES if shares[name] >= least]
-    # The Latin encodings differ in few letters, of which a language has few: the best one counts.
-    letters_of = {name: letters for name, letters, _ in _CANDIDATES}
+    # Latin encodings differ in few letters, and a language uses few of these: only the best counts.
     latin = {
-        name: _share(
-            sample, name, _WESTERN_ALONE if letters_of[name] is _WESTERN else letters_of[name]
-        )
-        for name in likely
-        if name in _LATIN
+        name: _share(sample, name, _WESTERN_ALONE if letters is _WESTERN else letters)
+        for name, letters, _ in _CANDIDATES
+        if name in likely and name in _LATIN
     }
     best = [max(latin, key=latin.get)] if latin else []
     best += [name for name in likely if name not in _LATIN]
-    # Common words of one Asian language are half common letters of another one, and no more.
+    # Of the letters of one Asian language, at most half are common in another one.
     top = max((shares[name] for name in best if name in WIDE), default=0)
     best = [name for name in best if name not in WIDE or shares[name] > top - _CLEAR]
     if not best and _share(sample, "cp932", _NARROW_KANA) < 0.9:
-        # Korean in rare words only, if it is nothing else.
+        # It may be Korean in rare words, if it is nothing else.
         best = ["cp949"] if _share(sample, "cp949", _SYLLABLES) >= 0.9 else []
     return best[0] if len(best) == 1 else None
 
 
 def guess_utf16(head: bytes) -> str | None:
-    """Return 'utf-16-le' or 'utf-16-be' if the beginning of a file without a mark is such text.
+    """Return 'utf-16-le' or 'utf-16-be' if `head`, the beginning of a file without a byte-order
+    mark, is UTF-16; else None.
 
-    Read with the right order of bytes, it has digits, delimiters and line ends; with the wrong
-    one, or if it is other text with zero bytes in it, it has hardly any.
+    In the right order of bytes it has digits, delimiters and line ends. In the wrong order, and in
+    other text that has zero bytes, there are hardly any.
     """
     if b"\0" not in head:
         return None

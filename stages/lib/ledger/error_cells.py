@@ -1,9 +1,9 @@
-"""Show what python-calamine overlooks in workbooks: error cells, which it reads as empty ones, and
-the tabs and line breaks of OpenDocument.
+"""Show what python-calamine does not: error cells, which it reads as empty, and the tabs and line
+breaks of OpenDocument.
 
-An #N/A is no empty cell: a transaction with one in place of its amount or account would be lost
-without a word. Where a workbook has any, packed formats (.xlsx, .xlsb, .ods) are rewritten in
-memory with text in their place; of .xls files, the places of the errors are listed.
+An #N/A is not an empty cell: a transaction that has one instead of its amount or account would be
+lost silently. A packed workbook (.xlsx, .xlsb, .ods) with such cells is rewritten in memory, with
+text in their place. For .xls files, `list_errors` says where they are.
 """
 
 import io
@@ -23,16 +23,16 @@ from xlrd.compdoc import CompDoc, CompDocError
 from stages.lib.errors import first_line
 
 _ERRORS = {**xlrd.error_text_from_code, 0x2B: "#GETTING_DATA"}
-# What a damaged archive makes zipfile raise, and a damaged sheet the readers of its records. The
-# ValueErrors are a name that is no UTF-8 and a place before the beginning; what is not implemented
-# is a compression or a version.
+# What zipfile raises for a damaged archive, and our readers for a damaged sheet. A ValueError is a
+# name that is not UTF-8 or a place before the beginning. A NotImplementedError is a compression or
+# a version that zipfile does not know.
 _DAMAGED = (
     *(OSError, EOFError, ValueError, NotImplementedError, IndexError),
     *(zlib.error, lzma.LZMAError, struct.error),
 )
-# The bit of a packed part's flags that says that it is encrypted (APPNOTE.TXT, 4.4.4).
+# The bit in the flags of a packed part that says that it is encrypted (APPNOTE.TXT, 4.4.4).
 _ENCRYPTED = 1
-# Bytes of a part that are held in memory.
+# Parts up to this many bytes are read at once.
 _LARGE = 1 << 26
 _LONGEST_MARK = 32
 
@@ -55,12 +55,12 @@ def packed(file: Path | BinaryIO) -> Iterator[zipfile.ZipFile]:
                 raise zipfile.BadZipFile("it has encrypted parts")
             yield book
     except _DAMAGED as error:
-        raise zipfile.BadZipFile(str(error) or type(error).__name__) from None
+        raise zipfile.BadZipFile(first_line(error)) from None
 
 
 def _of_xlsx(sheet: bytes) -> bytes:
     for error, text in ((b't="e"', b't="str"'), (b"t='e'", b"t='str'")):
-        # Errors are few, cells are many: the tag is looked for from its attribute.
+        # Errors are few and cells are many: the attribute is searched for, then its tag.
         first, *others = sheet.split(error)
         written = [first]
         for part in others:
@@ -98,7 +98,7 @@ def _xlsb_records(sheet: bytes) -> Iterator[tuple[bytes, int, bytes]]:
 def _of_xlsb(sheet: bytes) -> bytes:
     written = []
     for head, kind, body in _xlsb_records(sheet):
-        # A cell with an error (3) or a formula that gives one (11) becomes one with text (6).
+        # A cell with an error (3), or with a formula that has one (11), becomes one with text (6).
         if kind in (3, 11) and len(body) > 8:
             text = _ERRORS.get(body[8], "#UNKNOWN!")
             body = body[:8] + struct.pack("<I", len(text)) + text.encode("utf-16-le")
@@ -113,7 +113,7 @@ _XLSB_MARK = re.compile(
     rb"[\x00\x07\x0f\x17\x1d\x24\x2a\x2b]",
     re.S,
 )
-# By a part's name: what tells whether it may have errors, and what shows them.
+# By the name of a part: whether it may have errors, and how they are shown.
 _PARTS: list[tuple[re.Pattern, Callable[[bytes], bool], Callable[[bytes], bytes]]] = [
     (
         re.compile(r"worksheets/[^/]*\.xml$", re.I),
@@ -147,10 +147,13 @@ def _holds(book: zipfile.ZipFile, part: zipfile.ZipInfo, mark: Callable[[bytes],
 
 def show_errors(content: bytes) -> bytes:
     """Return the packed workbook `content` with text such as #N/A in place of error cells, and with
-    tabs and line breaks; where it has none, `content` itself.
+    tabs and line breaks. If it has none of these, `content` itself is returned.
 
-    Errors as of `packed`: a workbook that its reader can open and this cannot would lose its error
-    cells without a word.
+    Raises
+    ------
+    zipfile.BadZipFile
+        As `packed` does. A workbook that python-calamine can open but this function cannot would
+        lose its error cells silently.
     """
     with packed(io.BytesIO(content)) as book:
         shown = {}

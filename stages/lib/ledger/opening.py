@@ -1,4 +1,4 @@
-"""Open the files of a ledger, and say in one line which of them is damaged."""
+"""Open a file that may be packed with gzip, and name a damaged one in one line."""
 
 import gzip
 import io

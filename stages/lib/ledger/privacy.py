@@ -1,8 +1,12 @@
 """Find personal data in ledger text and put "[kind]" in its place.
 
-A pattern alone would also hit invoice and receipt numbers, so each kind has to prove itself: cards
-by brand, length and check digit; resident numbers by birth date and century; IBANs by their check
-digits; other bank accounts by a word that announces them or by a bank's own grouping.
+A pattern alone also fits invoice and receipt numbers, so each kind needs a proof. A card has a
+brand, a length and a check digit; a resident number has a birth date and a century; an IBAN has
+check digits and the form of its country. Other bank accounts have a word in front that announces
+them, or the groups of a bank. Telephone numbers have the groups of a country, or such a word.
+
+python-stdnum verifies cards and IBANs. phonenumbers is not used: it accepts ticket, invoice and
+file numbers as telephone numbers (docs/history.md has the figures).
 """
 
 import re
@@ -17,17 +21,18 @@ from stdnum import iban, luhn
 from stages.lib.ledger.normalize import clean_text
 from stages.lib.params.ingest import MaskKind
 
-# In raw cells, where digits have more forms and stand any distance apart. RE2's own \pN takes a
+# For raw cells, where digits have more forms and any distance between them. RE2's own \pN takes a
 # millisecond to compile, once a column and sheet.
 _DIGIT = "0-9０-９¹²³⁰-₉①-⑳𝟎-𝟿٠-٩۰-۹०-९"
 _NUMBER = f"(?:[{_DIGIT}][^{_DIGIT}]*)"
-# 座 announces seven digits.
+# After 座 seven digits are enough.
 _CANDIDATE = rf"[@＠﹫座]|{_NUMBER}{{6}}(?:[*xX●＊ｘＸ]|{_NUMBER}{{2}})"
 _MAY_HOLD_PERSONAL = re.compile(r"@|(?:\d\D{0,4}){7}|\d{6}\W{0,3}[*x●]", re.I)
-# Word processors write other dashes; all become the one that the patterns below name.
+# Word processors write other dashes. All become the one that is in the patterns below.
 _DASHES = str.maketrans(dict.fromkeys("‐‑‒–—−", "-"))
 
-# Korean words stand beside an address without a space; an address of Korean letters comes second.
+# Korean words may follow an address without a space. Addresses in Korean letters are looked for
+# second.
 _WIDE = "ㄱ-ㆎ가-힣一-鿿"
 _EMAIL = re.compile(rf"(?:(?![{_WIDE}])[\w.+%-]){{1,64}}@(?:[a-z0-9-]+\.)+[a-z]{{2,}}", re.I)
 _WIDE_EMAIL = re.compile(r"[\w.+%-]{1,64}@[\w-]+(?:\.[\w-]+)*\.[^\W\d_]{2,}", re.I)
@@ -44,7 +49,7 @@ _CARD_BRANDS = re.compile(
     r"|3[47]\d{13}|6(?:011|4[4-9]\d|5\d\d)\d{12}|35(?:2[89]|[3-8]\d)\d{12}"
     r"|3(?:0[0-5]|[68]\d)\d{11}|62\d{14,17}|9\d{15}"
 )
-# "receipt#2483-..." numbers a document, "card #2483-..." a card.
+# In "receipt#2483-..." the number is a document's, in "card #2483-..." a card's.
 _NUMBERED = re.compile(r"#:?\s?$")
 _NUMBERED_CARD = re.compile(r"(?:card|visa|master|amex|카드)\W*(?:no\.?|number|번호)?\W*$", re.I)
 
@@ -54,7 +59,7 @@ _RESIDENT = re.compile(
     re.I,
 )
 _HANGUL = re.compile("[가-힣]")
-# What is announced by these is a document, not a person.
+# After these words comes the number of a document, not of a person.
 _DOCUMENT = re.compile(
     r"(?:(?:전표|문서|주문|송장|승인|접수|관리|계약|영수증|증빙|청구|고지|등록)\W{0,2}(?:번호|no|#)"
     r"|(?:법인|사업자)(?:등록)?(?:번호)?|(?:伝票|請求書?|注文書?|契約|管理|領収書?)(?:番号|no)?"
@@ -67,7 +72,7 @@ _DOCUMENT = re.compile(
 
 
 def _before(match: re.Match) -> str:
-    # No announcement is longer, and texts of thousands of numbers take no square of the time.
+    # No announcement is longer. Without a limit, the time grows with the square of the length.
     return match.string[max(0, match.start() - 40) : match.start()]
 
 
@@ -147,9 +152,9 @@ def is_iban(text: str) -> bool:
 def is_birth(year: str, month: str, day: str, century: str) -> bool:
     """Return whether these digits can begin a Korean resident or foreigner registration number.
 
-    Digit seven, `century`, gives sex and century: 1, 2, 5, 6 the 1900s; 3, 4, 7, 8 the 2000s. Those
-    of the 1800s, 9 and 0, are no longer alive. "" stands for a digit that is hidden. The last digit
-    of the number is no check digit any more since October 2020.
+    `century` is the seventh digit: 1, 2, 5 or 6 for the 1900s, 3, 4, 7 or 8 for the 2000s, "" if it
+    is hidden. 9 and 0 are the 1800s, of which nobody is alive. The last digit of a number is not
+    verified: since October 2020 it is no longer a check digit.
     """
     if century and century in "90":
         return False
@@ -172,7 +177,7 @@ def _card(match: re.Match) -> bool:
 def _resident(match: re.Match) -> bool:
     if _is_document(match):
         return False
-    # Thirteen digits in a row are more often a document than a person, but not in Korean text.
+    # Thirteen digits without a dash are mostly a document's, except in Korean text.
     if not match[4] and match[0].isdigit() and match[0] != match.string:
         before = match.string[match.start() - 1 : match.start()]
         if (
@@ -199,10 +204,10 @@ def _phone(match: re.Match) -> bool:
     digits = _digits(match[0])
     if match[0][0] == "+":
         return 9 <= len(digits) <= 15
-    # 1600-1699 is a range of accounts, 05 06 07 08 09 are days, 02.01.03.04.01 is a part of a plan.
+    # 1600-1699 is a range of accounts, 05 06 07 08 09 are days, 02.01.03.04.01 is part of a plan.
     is_range = len(digits) == 8 and digits[:2] == digits[4:6]
     are_small = match["s"] and max(match[0].split(match["s"])) <= "31"
-    # Korean mobile numbers begin like no document.
+    # No document begins like a Korean mobile number.
     is_mobile = digits.startswith("01") and not match["s"]
     return not (is_range or are_small) and (is_mobile or not _is_document(match))
 
@@ -212,7 +217,7 @@ def _phone_near(match: re.Match) -> bool:
     return (9 <= len(digits) <= 12 or digits[:2] in ("15", "16", "18")) and not _DAY.match(match[2])
 
 
-# In this order: what proves itself best comes first.
+# In this order: the kinds with the best proof come first.
 _RULES: tuple[tuple[MaskKind, re.Pattern, Callable[[re.Match], bool]], ...] = (
     ("email", _EMAIL, lambda match: True),
     ("email", _WIDE_EMAIL, lambda match: True),
@@ -224,18 +229,21 @@ _RULES: tuple[tuple[MaskKind, re.Pattern, Callable[[re.Match], bool]], ...] = (
     ("phone", _PHONE_NEAR, _phone_near),
     ("bank_account", _GROUPS, _bank_shape),
 )
-# Their first group is the word that announces the number; it stays.
+# The first group of these is the word that announces the number. It is kept.
 _ANNOUNCED = (_BANK_NEAR, _PHONE_NEAR)
 
 
 def mask_personal(text: str, kinds: Iterable[MaskKind]) -> tuple[str, Counter]:
-    """Return `text` with personal data of `kinds` replaced by "[kind]", and how many of each: in
-    the form of `clean_text` with plain dashes, or unchanged if there is none."""
+    """Return `text` with personal data of `kinds` replaced by "[kind]", and how many of each kind.
+
+    Text with such data is returned in the form of `clean_text`, with plain dashes; other text is
+    returned as it is.
+    """
     found, raw, text = Counter(), text, clean_text(text, "keep").translate(_DASHES)
     if not _MAY_HOLD_PERSONAL.search(text):
         return raw, found
     for kind, pattern, proves in _RULES:
-        # What finds addresses takes half of the time, of which most texts have none.
+        # The search for addresses takes half of the time, and most texts have none.
         if kind in kinds and (kind != "email" or "@" in text):
 
             def masked(match: re.Match, kind=kind, pattern=pattern, proves=proves) -> str:
@@ -259,7 +267,7 @@ def mask_cells(
         Without nulls.
     kinds : iterable of str
     spare : str, optional
-        Regular expression (RE2) of whole cells that hold no personal data.
+        Regular expression (RE2). Cells that it fits as a whole are not masked.
 
     Returns
     -------
@@ -267,7 +275,7 @@ def mask_cells(
         As `mask_personal` leaves them.
     changed : pa.Array of bool
     counts : dict
-        How many cells held data of each kind.
+        ``{kind: number of cells}``.
     """
     candidates = pc.match_substring_regex(cells, _CANDIDATE)
     if spare:
