@@ -9,13 +9,13 @@ from stages.lib.errors import UserError
 
 
 @contextmanager
-def refused(code: str, *parts: str) -> Iterator[None]:
+def refused(code: str, *parts: str) -> Iterator[pytest.ExceptionInfo]:
     """Pass if the block raises a `UserError` of this code whose text holds each of `parts`.
 
     `parts` are what a user must see, such as a key, a file or a value; never prose.
     """
     with pytest.raises(UserError) as caught:
-        yield
+        yield caught
     assert caught.value.code == code, str(caught.value)
     for part in parts:
         assert part in str(caught.value)

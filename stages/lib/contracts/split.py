@@ -2,11 +2,16 @@
 
 from pathlib import Path
 
-from stages.lib.contracts.names import SIDES
+import pyarrow as pa
+
+from stages.lib.contracts.names import ROW_ID, SIDES
 
 FOLDER = Path("data/split")
-# The row_id of every other row, and the reason.
+# Every other row, and the reason.
 SET_ASIDE = FOLDER / "set_aside.parquet"
+SET_ASIDE_SCHEMA = pa.schema(
+    [(ROW_ID, pa.int64()), ("reason", pa.dictionary(pa.int32(), pa.string()))]
+)
 
 
 def side_path(side: str) -> Path:

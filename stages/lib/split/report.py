@@ -1,0 +1,65 @@
+"""The report on a split."""
+
+import numpy as np
+
+from stages.lib.contracts.names import SIDES
+from stages.lib.split.rows import Rows
+from stages.lib.split.sides import ASIDE, TEST, TRAIN, VAL, Dealt, share_sides
+
+
+def make_report(rows: Rows, whole: Dealt, dealt: Dealt, remarks: list[str]) -> dict:
+    """Return rows, accounts, vendors and dates of each side, and how far it resembles train.
+
+    Parameters
+    ----------
+    rows : Rows
+    whole, dealt : Dealt
+        Before and after `max_train_rows`.
+    remarks : list of str
+    """
+    shares = share_sides(whole.side)
+    sides = {
+        name: _describe_side(rows, dealt.side == number, float(shares[number]))
+        for number, name in enumerate(SIDES)
+    }
+    return {
+        "rows": len(dealt.side),
+        "remarks": remarks,
+        "rows_without_vendor": int((rows.vendor < 0).sum()),
+        "rows_of_large_blocks_to_train": int(whole.blocks.sum()),
+        "set_aside": {
+            reason: int((dealt.aside == number).sum()) for number, reason in enumerate(ASIDE)
+        },
+        "sides": sides,
+        "border": _compare_with_train(rows, dealt.side, VAL)
+        | _compare_with_train(rows, dealt.side, TEST),
+    }
+
+
+def _describe_side(rows: Rows, here: np.ndarray, share: float) -> dict:
+    dates = rows.date[here & ~np.isnat(rows.date)]
+    vendors = rows.vendor[here & (rows.vendor >= 0)]
+    return {
+        "rows": int(here.sum()),
+        "share_before_max_train_rows": round(share, 6),
+        "accounts": len(np.unique(rows.label[here])),
+        "vendors": len(np.unique(vendors)),
+        "rows_of_the_largest_block": int(np.bincount(rows.same[here]).max()),
+        "first_date": str(dates.min()) if len(dates) else None,
+        "last_date": str(dates.max()) if len(dates) else None,
+    }
+
+
+def _compare_with_train(rows: Rows, side: np.ndarray, number: int) -> dict[str, int]:
+    """Return the rows of a side whose fields, letters, account or vendor train has or lacks."""
+
+    def in_train(values: np.ndarray) -> np.ndarray:
+        return np.isin(values[side == number], values[side == TRAIN])
+
+    name, vendor_known = SIDES[number], rows.vendor[side == number] >= 0
+    return {
+        f"{name}_rows_identical_to_train": int(in_train(rows.same).sum()),
+        f"{name}_rows_alike_but_for_digits": int(in_train(rows.alike).sum()),
+        f"{name}_rows_of_unseen_accounts": int((~in_train(rows.label)).sum()),
+        f"{name}_rows_of_unseen_vendors": int((vendor_known & ~in_train(rows.vendor)).sum()),
+    }
