@@ -238,7 +238,7 @@ def test_most_new_rows_may_be_refused_but_not_all():
         clean(*rows[:2], has_labels=False)
 
 
-# Groups and processes
+# Groups
 
 
 def make_group(start: int, stop: int) -> pa.Table:
@@ -249,13 +249,12 @@ def make_group(start: int, stop: int) -> pa.Table:
     return raw_table(*rows[start:stop])
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_groups_and_processes_make_no_difference(workers):
+def test_groups_make_no_difference():
     params = preprocess_params({"masked_rule": "from_name"})
     whole = clean_rows(make_group(0, 200), params)
     groups = [partial(make_group, start, start + 40) for start in range(0, 200, 40)]
     tally, steps, parts = Tally(), [], []
-    for part in clean_groups(groups, params, workers=workers, progress=lambda: steps.append(1)):
+    for part in clean_groups(groups, params, progress=lambda: steps.append(1)):
         tally.add(*part)
         parts.append(part)
     assert tally.report() == whole.report
