@@ -1,4 +1,4 @@
-"""The label head and the scores, against the plain model over the whole vocabulary."""
+"""The trained model and its scores, against the plain model over the whole vocabulary."""
 
 import json
 import shutil
@@ -6,30 +6,30 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from base_models import model_params
 from peft import LoraConfig, PeftModel, get_peft_model
+from refusals import refused
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
-from stages.lib.errors import UserError
-from stages.lib.model.base_model import ModelParams, file_sha256, pin_revision
+from stages.lib.checksums import file_sha256
+from stages.lib.contracts.tokenize import LABEL_MAP
+from stages.lib.contracts.train import MANIFEST
+from stages.lib.model.base_model import pin_revision
 from stages.lib.model.batches import pad_right
+from stages.lib.model.label_head import load_base_model
+from stages.lib.model.manifest import installed_version
 from stages.lib.model.prompt import PROMPT_VERSION
 from stages.lib.model.scoring import (
-    LABEL_MAP,
-    MANIFEST,
-    LabelHead,
     TrainedModel,
-    load_base_model,
+    evaluate_model,
     load_trained_model,
+    replace_weights,
     score_rows,
 )
 
 LABELS = [300, 17, 301, 450]
 ACCOUNTS = ["0101", "2010", "4010", "여비"]
-
-
-def model_params(folder, dtype: str = "float32") -> ModelParams:
-    return ModelParams(name=str(folder), revision=None, trust_remote_code=False, dtype=dtype)
 
 
 def adapted(model) -> PeftModel:
@@ -61,7 +61,7 @@ def trained_folder(tiny_model, tmp_path_factory):
 def write_manifest(folder, base) -> None:
     files = {p.name: file_sha256(p) for p in folder.iterdir() if p.is_file() and p.name != MANIFEST}
     base_model = model_params(base).model_dump(exclude={"trust_remote_code"})
-    manifest = {"base_model": base_model, "files": files}
+    manifest = {"base_model": base_model, "versions": {}, "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest))
 
 
@@ -87,7 +87,7 @@ def expected(tiny_model, trained_folder, prompts) -> np.ndarray:
     return torch.stack(rows).numpy()
 
 
-def test_accounts_come_in_the_order_of_the_label_map(trained):
+def test_accounts_are_in_the_order_of_the_label_map(trained):
     assert trained.accounts == ACCOUNTS
 
 
@@ -151,18 +151,13 @@ def test_no_rows_give_no_scores(trained):
     assert score_rows(trained, [], 100, "test").shape == (0, len(ACCOUNTS))
 
 
-def test_only_the_rows_of_the_label_tokens_are_multiplied(tiny_model):
-    model = load_base_model(tiny_model, model_params(tiny_model), LABELS)
-    assert model(**pad_right([[5, 6], [7]])).logits.shape == (2, 1, len(LABELS))
-
-
 def test_merged_bfloat16_is_no_further_from_float32_than_adapters_beside_it(
     tiny_model, trained_folder, prompts, expected
 ):
     """`expected` is float32 with the adapters beside the weights; both ways round to bfloat16."""
-    base = load_base_model(tiny_model, model_params(tiny_model, "bfloat16"), LABELS)
+    base = load_base_model(tiny_model, model_params(tiny_model, dtype="bfloat16"), LABELS)
     beside = PeftModel.from_pretrained(base, trained_folder, autocast_adapter_dtype=False).eval()
-    base = load_base_model(tiny_model, model_params(tiny_model, "bfloat16"), LABELS)
+    base = load_base_model(tiny_model, model_params(tiny_model, dtype="bfloat16"), LABELS)
     merged = PeftModel.from_pretrained(base, trained_folder).merge_and_unload().eval()
     dtypes = {weight.dtype for name, weight in merged.named_parameters() if "layers" in name}
     assert dtypes == {torch.bfloat16}
@@ -173,32 +168,14 @@ def test_merged_bfloat16_is_no_further_from_float32_than_adapters_beside_it(
     assert errors[0] < 1.2 * errors[1]
 
 
-def test_training_the_head_would_not_change_what_the_model_reads(tiny_model):
-    model = load_base_model(tiny_model, model_params(tiny_model), LABELS)
-    before = model.get_input_embeddings().weight.clone()
-    head = model.get_output_embeddings().weight
-    torch.testing.assert_close(head.data, before[LABELS], rtol=0, atol=0)
-    head.data += 1
-    torch.testing.assert_close(model.get_input_embeddings().weight, before, rtol=0, atol=0)
+def test_both_sides_are_scored_each_in_its_order(trained, prompts, expected):
+    found = evaluate_model(trained, {"val": prompts[:3], "test": prompts[3:]}, 40)
+    assert list(found) == ["val", "test"]
+    np.testing.assert_allclose(found["val"], expected[:3], atol=1e-5)
+    np.testing.assert_allclose(found["test"], expected[3:], atol=1e-5)
 
 
-def test_the_head_adds_a_bias_where_the_model_has_one():
-    torch.manual_seed(0)
-    linear = torch.nn.Linear(6, 9)
-    hidden = torch.randn(4, 1, 6)
-    found = LabelHead(linear, [8, 0, 3])(hidden)
-    torch.testing.assert_close(found, linear(hidden)[..., [8, 0, 3]])
-
-
-def test_bfloat16_weights_are_loaded_as_such_and_the_head_stays_exact(tiny_model):
-    model = load_base_model(tiny_model, model_params(tiny_model, "bfloat16"), LABELS)
-    head = model.get_output_embeddings().weight
-    others = {weight.dtype for weight in model.parameters() if weight is not head}
-    assert (others, head.dtype) == ({torch.bfloat16}, torch.float32)
-    assert model(**pad_right([[5, 6]])).logits.dtype == torch.float32
-
-
-# What is verified before a model is used --------------------------------------------------------
+# What is checked before a model is used ---------------------------------------------------------
 
 
 @pytest.fixture
@@ -206,34 +183,14 @@ def copy(trained_folder, tmp_path):
     return shutil.copytree(trained_folder, tmp_path / "train")
 
 
-def refusal(folder) -> str:
-    with pytest.raises(UserError) as caught:
-        load_trained_model(folder, trust_remote_code=False)
-    message = str(caught.value)
-    assert "\n" not in message
-    return message
+def load(folder) -> TrainedModel:
+    return load_trained_model(folder, trust_remote_code=False)
 
 
-@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json", LABEL_MAP])
-def test_a_flipped_bit_is_refused_by_name(copy, name):
-    content = bytearray((copy / name).read_bytes())
-    content[len(content) // 2] ^= 1
-    (copy / name).write_bytes(content)
-    assert refusal(copy).startswith(f"{copy / name}: sha256 is ")
-
-
-@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json", LABEL_MAP])
-def test_a_missing_file_is_refused_by_name(copy, name):
-    (copy / name).unlink()
-    assert refusal(copy).startswith(f"{copy / name}: missing")
-
-
-@pytest.mark.parametrize("content", [None, "", "{", "[]", "{}"])
-def test_a_manifest_that_cannot_be_read_is_refused(copy, content):
-    (copy / MANIFEST).unlink()
-    if content is not None:
-        (copy / MANIFEST).write_text(content)
-    assert refusal(copy).startswith(f"{copy / MANIFEST}: not readable")
+def test_a_damaged_file_is_refused(copy):
+    (copy / LABEL_MAP).write_text((copy / LABEL_MAP).read_text() + " ")
+    with refused("damaged-model", str(copy / LABEL_MAP)):
+        load(copy)
 
 
 def test_prompts_of_another_version_are_refused(copy, tiny_model):
@@ -241,12 +198,14 @@ def test_prompts_of_another_version_are_refused(copy, tiny_model):
     label_map["prompt"]["version"] = PROMPT_VERSION + 1
     (copy / LABEL_MAP).write_text(json.dumps(label_map))
     write_manifest(copy, tiny_model)
-    assert "trained on prompts of version" in refusal(copy)
+    with refused("outdated-model", str(copy), f"version {PROMPT_VERSION + 1}"):
+        load(copy)
 
 
 def test_a_base_model_that_is_gone_is_refused(copy, tmp_path):
     write_manifest(copy, tmp_path / "gone")
-    assert refusal(copy).startswith(f"model.name: {tmp_path / 'gone'}: no such folder")
+    with refused("no-base-model", "model.name", str(tmp_path / "gone")):
+        load(copy)
 
 
 def test_a_base_model_that_changed_after_the_training_is_refused(copy, tiny_model, tmp_path):
@@ -256,32 +215,33 @@ def test_a_base_model_that_changed_after_the_training_is_refused(copy, tiny_mode
     pinned = pin_revision(model_params(base))
     manifest["base_model"]["revision"] = pinned.revision
     (copy / MANIFEST).write_text(json.dumps(manifest))
-    assert load_trained_model(copy, trust_remote_code=False).accounts == ACCOUNTS
+    assert load(copy).accounts == ACCOUNTS
     config = base / "generation_config.json"
     config.write_text(config.read_text() + " ")
-    assert refusal(copy).startswith(f"model.revision: {base} should have sha256 {pinned.revision}")
+    with refused("changed-base-model", "model.revision", str(base), pinned.revision):
+        load(copy)
 
 
-def test_a_base_model_that_cannot_be_loaded_is_one_line(tiny_model, tmp_path):
-    folder = shutil.copytree(tiny_model, tmp_path / "broken")
-    (folder / "model.safetensors").write_bytes(b"\x00" * 40)
-    with pytest.raises(UserError, match=r"model.name: .*broken: cannot be loaded") as caught:
-        load_base_model(folder, model_params(folder), LABELS)
-    assert "\n" not in str(caught.value)
+def test_libraries_of_other_versions_than_made_the_model_are_told(copy, capsys):
+    installed = {name: installed_version(name) for name in ("torch", "peft", "transformers")}
+    for versions, told in ((installed, False), ({**installed, "peft": "0.0.1"}, True)):
+        manifest = json.loads((copy / MANIFEST).read_text())
+        (copy / MANIFEST).write_text(json.dumps(manifest | {"versions": versions}))
+        capsys.readouterr()
+        load(copy)
+        lines = [line for line in capsys.readouterr().err.splitlines() if MANIFEST in line]
+        assert len(lines) == told
+        if told:
+            assert f"peft 0.0.1 (installed: {installed['peft']})" in lines[0]
+            assert "torch" not in lines[0]
 
 
-def test_weights_that_lack_a_tensor_are_refused(tiny_model, tmp_path):
-    """transformers would fill it with random numbers and go on."""
-    folder = shutil.copytree(tiny_model, tmp_path / "partial")
-    weights = load_file(folder / "model.safetensors")
-    lacking = "model.layers.1.mlp.up_proj.weight"
-    save_file({k: v for k, v in weights.items() if k != lacking}, folder / "model.safetensors")
-    with pytest.raises(UserError, match=f"partial: its weights lack 1 tensors .*{lacking}"):
-        load_base_model(folder, model_params(folder), LABELS)
-
-
-def test_an_unknown_architecture_is_one_line(tiny_model, tmp_path):
-    folder = shutil.copytree(tiny_model, tmp_path / "strange")
-    (folder / "config.json").write_text('{"model_type": "strange"}')
-    with pytest.raises(UserError, match=r"model.name: .*strange: cannot be loaded"):
-        load_base_model(folder, model_params(folder), LABELS)
+def test_weights_of_another_base_model_are_refused(tiny_model, tmp_path):
+    model = load_base_model(tiny_model, model_params(tiny_model), LABELS)
+    name, weight = next(iter(load_file(tiny_model / "model.safetensors").items()))
+    save_file({name: weight + 1}, tmp_path / "model.safetensors")
+    replace_weights(model, tmp_path)
+    torch.testing.assert_close(model.state_dict()[name], weight + 1)
+    save_file({"model.layers.9.weight": weight}, tmp_path / "model.safetensors")
+    with refused("damaged-model", "model.safetensors", "model.layers.9.weight"):
+        replace_weights(model, tmp_path)

@@ -1,4 +1,4 @@
-"""Checkpoints: only whole ones count, and only those of the very same run."""
+"""Checkpoints: only whole ones are used, and only those of the very same run."""
 
 import json
 import shutil
@@ -11,6 +11,7 @@ from stages.lib.model.checkpoints import (
     is_sealed,
     newest_sealed_checkpoint,
     run_key,
+    scratch_folder,
     seal_checkpoint,
 )
 
@@ -68,7 +69,7 @@ def test_the_newest_is_that_of_the_highest_step(tmp_path):
     assert newest_sealed_checkpoint(tmp_path, clean=True).name == "checkpoint-100"
 
 
-def test_nothing_to_go_on_from(tmp_path):
+def test_there_may_be_nothing_to_resume_from(tmp_path):
     assert newest_sealed_checkpoint(tmp_path / "none", clean=True) is None
     make(tmp_path, 1, sealed=False)
     assert newest_sealed_checkpoint(tmp_path, clean=True) is None
@@ -88,6 +89,14 @@ def test_the_run_is_named_by_values_names_and_bytes(tmp_path):
     b.write_text("3")
     others.add(run_key({"lr": 1e-4, "r": 16}, [a, b]))
     assert len(others) == 4 and key not in others
+
+
+def test_checkpoints_of_a_queued_experiment_are_in_the_original_repository(tmp_path, monkeypatch):
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    folder = scratch_folder({"r": 1}, [])
+    assert folder == Path(".scratch") / f"train-{run_key({'r': 1}, [])}"
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert scratch_folder({"r": 1}, []) == tmp_path / folder
 
 
 def steps(folder: Path) -> set[int]:

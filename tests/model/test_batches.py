@@ -23,7 +23,7 @@ def test_there_is_no_attention_mask():
 
 
 @given(st.lists(st.integers(1, 30), max_size=40), st.integers(1, 100))
-def test_each_row_stands_in_one_batch_within_the_budget_longest_first(lengths, max_tokens):
+def test_each_row_is_in_one_batch_within_the_budget_longest_first(lengths, max_tokens):
     batches = batches_by_length(lengths, max_tokens)
     rows = [int(i) for batch in batches for i in batch]
     assert sorted(rows) == list(range(len(lengths)))

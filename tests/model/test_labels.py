@@ -2,12 +2,12 @@
 
 import random
 
-import pytest
+import pyarrow as pa
+from refusals import refused
 from small_ledger import ACCOUNTS
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from stages.lib.errors import UserError
-from stages.lib.model.labels import assign_label_tokens
+from stages.lib.model.labels import assign_label_tokens, build_label_map
 
 CODES = list(ACCOUNTS)
 NAMES = [name for name, *_ in ACCOUNTS.values()]
@@ -84,14 +84,10 @@ def small_tokenizer(trained_on: list[str] = ()) -> Tokenizer:
     return tokenizer
 
 
-def test_more_accounts_than_tokens_is_one_clear_line():
+def test_more_accounts_than_tokens_are_refused():
     assert assign_label_tokens(small_tokenizer(), ["1", "2", "3"], [""] * 3, [1] * 3) == [3, 0, 1]
-    with pytest.raises(UserError) as caught:
+    with refused("too-many-accounts", "model.name", "4 accounts", "only 3"):
         assign_label_tokens(small_tokenizer(), ["1", "2", "3", "4"], [""] * 4, [1] * 4)
-    assert str(caught.value) == (
-        "4 accounts, but the vocabulary of the base model has only 3 usable tokens; "
-        "choose another model.name"
-    )
 
 
 def test_half_a_letter_is_no_label():
@@ -114,3 +110,18 @@ def test_every_account_of_a_large_chart_gets_a_token_of_its_own(tokenizer):
     codes = [f"{i:04}" for i in range(n)]
     names = [f"PARKING {i}" for i in range(n)]
     assert len(set(assign_label_tokens(tokenizer, codes, names, [1] * n))) == n
+
+
+def test_the_label_map_has_the_accounts_of_the_training_rows_by_code(tokenizer):
+    chart = pa.table({"acct_code": ["0101", "2"], "acct_name": ["PARKING", None]})
+    accounts = pa.chunked_array([["0101", "3", "2"], ["3"]])
+    found = build_label_map(tokenizer, accounts, chart)
+    assert [(e["acct_code"], e["acct_name"], e["train_rows"]) for e in found] == [
+        ("0101", "PARKING", 1),
+        ("2", "", 1),
+        ("3", "", 2),  # the chart does not name it
+    ]
+    assert found[0]["token"] == " parking"
+    for entry in found:
+        assert tokenizer.encode(entry["token"]).ids == [entry["token_id"]]
+    assert len({entry["token_id"] for entry in found}) == 3
