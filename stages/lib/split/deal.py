@@ -5,7 +5,8 @@ import numpy as np
 from stages.lib.contracts.names import SIDES
 from stages.lib.params.split import SplitParams
 from stages.lib.split.days import deal_by_time
-from stages.lib.split.lot import deal_groups, large_blocks, stratified_subset
+from stages.lib.split.groups import deal_groups
+from stages.lib.split.lot import large_blocks, stratified_subset
 from stages.lib.split.rows import Rows, linked_groups
 from stages.lib.split.sides import BEYOND_LIMIT, RARE, SEEN_BEFORE, TRAIN, UNDATED, Dealt
 
