@@ -33,3 +33,11 @@ def tokenized(tiny_model, tmp_path_factory) -> Path:
     done = run_stage("tokenize", folder)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def trained_project(tiny_model, tmp_path_factory) -> Path:
+    """Return a folder with all that `predict` reads; tests must not write into it."""
+    from trained_project import write_trained_project
+
+    return write_trained_project(tmp_path_factory.mktemp("trained"), tiny_model)

@@ -66,3 +66,13 @@ def write_ledger(path: Path, rows: list[list[str]]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
         blank = [""] * len(EMPTY)
         csv.writer(file).writerows([[*HEADER, *EMPTY], *([*row, *blank] for row in rows)])
+
+
+ACCOUNT = ("G/L Account", "G/L Account Description")
+
+
+def write_new_rows(path: Path, rows: list[list[str]], left_out: tuple[str, ...] = ACCOUNT) -> None:
+    """Write rows of the small ledger without the columns `left_out`."""
+    kept = [place for place, name in enumerate(HEADER) if name not in left_out]
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([row[place] for place in kept] for row in [HEADER, *rows])

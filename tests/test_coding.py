@@ -1,0 +1,183 @@
+"""New rows get the account that the model gives them, or the reason why they have none."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from project import set_params
+from refusals import refused
+from small_ledger import HEADER, ledger_rows, write_new_rows
+from trained_project import THRESHOLDS, change_json
+
+from stages.lib.coding import check_made_with, code_rows, load_calibration, score_base
+from stages.lib.params.feature import FeatureParams
+from stages.lib.params.files import load_params
+from stages.lib.params.ingest import IngestParams
+from stages.lib.params.model import ModelTrust
+from stages.lib.params.preprocess import PreprocessParams
+from stages.lib.params.score import ScoreParams
+from stages.lib.tables import read_table
+
+
+@pytest.fixture
+def own_project(trained_project, tmp_path, monkeypatch) -> Path:
+    """Return a copy of the project, in which the test runs."""
+    folder = shutil.copytree(trained_project, tmp_path / "project")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def new(tmp_path) -> str:
+    """Return a file of eight new rows."""
+    write_new_rows(tmp_path / "march.csv", ledger_rows(8))
+    return str(tmp_path / "march.csv")
+
+
+def sections():
+    return load_params(
+        ingest=IngestParams,
+        preprocess=PreprocessParams,
+        feature=FeatureParams,
+        score=ScoreParams,
+        model=ModelTrust,
+    )
+
+
+def test_new_rows_get_what_the_same_rows_of_the_ledger_get(trained_project, tmp_path, monkeypatch):
+    monkeypatch.chdir(trained_project)
+    write_new_rows(tmp_path / "새 거래.csv", ledger_rows())
+    coded = code_rows(str(tmp_path / "새 거래.csv"), sections())
+    base = read_table("data/feature/base.parquet")
+    accounts, scores = score_base(base, load_calibration(), sections())
+    assert len(coded.rows) == len(base) == 60
+    assert (coded.refused, coded.silent, coded.remarks) == ([], 0, [])
+    posted = 0
+    for cells, top, chances, known in zip(
+        coded.rows, scores.top.tolist(), scores.probability.tolist(), base.to_pylist(), strict=True
+    ):
+        row = dict(zip(coded.header, cells, strict=True))
+        best, second, third = (accounts[place] for place in top)
+        assert row["source_row"] == known["source_row"]
+        assert (row["predicted"], row["predicted_name"]) == (best["acct_code"], best["acct_name"])
+        assert [row["choice_2"], row["choice_3"]] == [second["acct_code"], third["acct_code"]]
+        assert row["probability"] == round(chances[0], 4)
+        assert row["probability_3"] == round(chances[2], 4)
+        assert row["autopost95"] == ("yes" if chances[0] >= THRESHOLDS["autopost95"] else "no")
+        assert row["autopost99"] == "no"
+        assert [row[n] for n in ("date", "amount", "merchant", "purpose")] == [
+            known[n] for n in ("date", "amount", "merchant", "purpose")
+        ]
+        posted += row["autopost95"] == "yes"
+    assert coded.posted == {"autopost95": posted, "autopost99": 0}
+    assert len({row[4] for row in coded.rows}) > 1 and 0 < posted < 60
+
+
+def test_each_row_is_coded_or_listed_with_its_reason_or_counted(
+    trained_project, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(trained_project)
+    rows = ledger_rows(8)
+    rows[1] = rows[0]  # no duplicate here: both want an account
+    rows[2][HEADER.index("Merchant Name")] = ""
+    rows[3][HEADER.index("Transaction Amt.")] = "unknown"
+    rows[4][HEADER.index("Purpose")] = "=1+1 jane@example.com"
+    total = ["" if name != "Transaction Amt." else "99.00" for name in HEADER]
+    (tmp_path / "new").mkdir()
+    write_new_rows(tmp_path / "new/march.csv", [*rows, total, [""] * len(HEADER)])
+    coded = code_rows(str(tmp_path / "new"), sections())
+    place, reason = coded.header.index("source_row"), coded.header.index("refused")
+    assert [(row[place], row[reason]) for row in coded.refused] == [
+        (4, "no merchant"),
+        (10, "subtotal"),
+        (5, "unreadable amount in amount"),
+    ]
+    assert {len(row) for row in (*coded.refused, *coded.rows)} == {len(coded.header)}
+    assert [row[place] for row in coded.rows] == [2, 3, 6, 7, 8, 9]
+    assert coded.silent == 1
+    predicted = coded.header.index("predicted")
+    assert coded.rows[0][predicted:] == coded.rows[1][predicted:]
+    assert coded.rows[2][coded.header.index("purpose")] == "=1+1 [email]"
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"feature.amount_edges": [10.0, 20.0]}, "feature.amount_edges"),
+        ({"feature.fields": ["merchant", "purpose"]}, "feature.fields"),
+        ({"ingest.mask": []}, "ingest.mask"),
+        ({"preprocess.case": "keep"}, "preprocess.case"),
+    ],
+)
+def test_rows_made_in_another_way_are_refused(own_project, new, change, key):
+    set_params(own_project, change)
+    with refused("rows-made-otherwise", f"params.yaml: {key}:", str(change[key])):
+        code_rows(new, sections())
+
+
+def test_a_guard_refuses_no_row(own_project, new):
+    before = code_rows(new, sections())
+    set_params(
+        own_project,
+        {
+            "feature.max_leak_rate": 0.5,
+            "feature.max_copy_rate": 0.9,
+            "preprocess.max_reject_fraction": 0.5,
+            "ingest.max_reject_fraction": 0.0,
+        },
+    )
+    assert code_rows(new, sections()) == before
+
+
+def test_a_base_table_that_was_rebuilt_does_not_hide_the_change(own_project, new):
+    from stages import feature
+
+    set_params(own_project, {"feature.amount_edges": [10.0, 20.0]})
+    feature.main()
+    with refused("rows-made-otherwise", "feature.amount_edges", "5000"):
+        code_rows(new, sections())
+
+
+def test_each_changed_key_is_named():
+    with refused("rows-made-otherwise", "feature.gone: None", "feature.case: keep") as caught:
+        check_made_with(
+            {"feature.gone": 1, "feature.case": "fold", "feature.same": [1.0]},
+            {"feature.case": "keep", "feature.same": [1]},
+        )
+    assert len(caught.value.errors) == 2
+
+
+def test_a_calibration_of_another_model_is_refused(own_project):
+    change_json(Path("data/evaluate/calibration.json"), model="0" * 64)
+    with refused("other-model", "calibration.json", "models/train"):
+        load_calibration()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("temperature", 0.0), ("thresholds", {"autopost95": 2.0}), ("unknown", 1)],
+)
+def test_an_invalid_calibration_is_named_by_its_key(own_project, key, value):
+    change_json(Path("data/evaluate/calibration.json"), **{key: value})
+    with refused("invalid-calibration", "calibration.json", key):
+        load_calibration()
+
+
+def test_a_damaged_model_is_refused(own_project):
+    Path("models/train/label_map.json").write_text("{}")
+    with refused("damaged-model", "models/train/label_map.json"):
+        load_calibration()
+
+
+def test_a_missing_model_is_refused(own_project):
+    shutil.rmtree("models/train")
+    with refused("no-model", "models/train"):
+        load_calibration()
+
+
+def test_a_model_that_is_replaced_meanwhile_is_not_mixed_with_the_old_calibration(own_project):
+    calibration = load_calibration()
+    change_json(Path("models/train/manifest.json"), versions={})
+    base = read_table("data/feature/base.parquet").slice(0, 2)
+    with refused("other-model", "models/train"):
+        score_base(base, calibration, sections())

@@ -1,0 +1,80 @@
+"""A folder with the small ledger, its base table and a model: what `predict` needs."""
+
+import json
+import shutil
+from contextlib import chdir
+from pathlib import Path
+
+from project import ROOT, set_params, tiny_params
+from small_ledger import ledger_rows, write_ledger
+
+from stages.lib.checksums import file_sha256
+from stages.lib.contracts.accounts import ACCOUNTS
+from stages.lib.contracts.evaluate import CALIBRATION
+from stages.lib.contracts.feature import BASE, ROWS
+from stages.lib.contracts.names import LABEL
+from stages.lib.contracts.tokenize import LABEL_MAP
+from stages.lib.contracts.train import MANIFEST, MODEL
+from stages.lib.tables import read_json, read_table, write_json
+
+THRESHOLDS = {"autopost95": 0.5, "autopost99": None}
+
+
+def write_trained_project(folder: Path, tiny_model: Path) -> Path:
+    """Run the stages of the ledger in `folder`, in this process, and save a random adapter."""
+    from stages import feature, ingest, preprocess
+
+    for name in ("params.yaml", "params_train.yaml", "requirements-model.txt"):
+        shutil.copy2(ROOT / name, folder / name)
+    set_params(folder, tiny_params(tiny_model))
+    write_ledger(folder / "data/raw/ledger.csv", ledger_rows())
+    with chdir(folder):
+        for stage in (ingest, preprocess, feature):
+            stage.main()
+        write_model(tiny_model)
+        write_calibration()
+    return folder
+
+
+def write_model(base_model: Path) -> None:
+    """Save an adapter with random weights to ``models/train``, as `train` would."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    from stages.lib.model.base_model import load_tokenizer
+    from stages.lib.model.labels import build_label_map
+    from stages.lib.model.manifest import write_manifest
+    from stages.lib.model.prompt import PROMPT_VERSION
+
+    torch.manual_seed(3)
+    config = LoraConfig(r=4, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM")
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base_model), config)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    model.save_pretrained(MODEL)
+    (MODEL / "README.md").unlink(missing_ok=True)
+    fields = read_json(ROWS)["made_with"]["feature.fields"]
+    accounts = build_label_map(
+        load_tokenizer(base_model), read_table(BASE)[LABEL], read_table(ACCOUNTS)
+    )
+    prompt = {"version": PROMPT_VERSION, "fields": fields, "max_tokens": 96}
+    write_json({"prompt": prompt, "accounts": accounts}, MODEL / LABEL_MAP)
+    write_manifest(MODEL, {"name": str(base_model), "revision": None, "dtype": "float32"})
+
+
+def write_calibration() -> None:
+    """Write what `evaluate` would have fitted for the model."""
+    calibration = {
+        "model": file_sha256(MODEL / MANIFEST),
+        "temperature": 0.05,
+        "thresholds": THRESHOLDS,
+        "rows_made_with": read_json(ROWS)["made_with"],
+    }
+    write_json(calibration, CALIBRATION)
+
+
+def change_json(path: Path, **values: object) -> None:
+    """Replace some keys of a JSON file."""
+    path.write_text(json.dumps({**json.loads(path.read_text()), **values}))
