@@ -31,7 +31,7 @@ def instantiate_model(
     stored = model.model_copy(update={"dtype": "float32"}) if all_weights else model
     loaded = load_base_model(resolve_base_model(model), stored, label_token_ids)
     if checkpointing:
-        loaded.gradient_checkpointing_enable({"use_reentrant": False})
+        loaded.activation_checkpointing_enable({"use_reentrant": False})
     return loaded.train()
 
 

@@ -1,0 +1,68 @@
+"""What happens during a training: curves that survive a resume, and sealed checkpoints."""
+
+import json
+from types import SimpleNamespace
+
+from stages.lib.model.callbacks import LiveMetrics, SealCheckpoints
+from stages.lib.model.checkpoints import is_sealed
+
+
+def state(**values) -> SimpleNamespace:
+    values = {"is_world_process_zero": True, "log_history": [], "best_global_step": None} | values
+    return SimpleNamespace(**values)
+
+
+def points(folder, name: str) -> list[str]:
+    return (folder / f"plots/metrics/{name}.tsv").read_text().splitlines()
+
+
+def test_a_resumed_run_records_the_curves_from_the_start(tmp_path):
+    metrics = LiveMetrics(tmp_path)
+    history = [{"step": 2, "loss": 1.5}, {"step": 2, "eval_loss": 1.25, "eval_runtime": 9.0}]
+    metrics.on_train_begin(None, state(log_history=history), None)
+    metrics.on_log(None, state(global_step=4), None, logs={"loss": 1.0, "learning_rate": 0.1})
+    metrics.on_log(None, state(global_step=6), None, logs={"train_runtime": 3.0})
+    metrics.on_train_end(None, state(best_global_step=2), None)
+    assert points(tmp_path, "train_loss") == ["step\ttrain_loss", "2\t1.5", "4\t1.0"]
+    assert points(tmp_path, "val_loss") == ["step\tval_loss", "2\t1.25"]
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {
+        "best_step": 2,
+        "step": 4,
+        "train_loss": 1.0,
+        "val_loss": 1.25,
+    }
+    assert not (tmp_path / "dvc.yaml").exists()  # dvclive would write one
+
+
+def test_only_one_of_several_processes_records(tmp_path):
+    metrics = LiveMetrics(tmp_path)
+    other = state(is_world_process_zero=False, global_step=1)
+    metrics.on_train_begin(None, other, None)
+    metrics.on_log(None, other, None, logs={"loss": 1.0})
+    metrics.on_train_end(None, other, None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def make_checkpoint(folder, step: int, best: int) -> None:
+    (folder / f"checkpoint-{step}").mkdir()
+    content = json.dumps({"best_global_step": best})
+    (folder / f"checkpoint-{step}/trainer_state.json").write_text(content)
+
+
+def test_a_checkpoint_is_sealed_once_written_and_old_ones_go(tmp_path):
+    seal, arguments = SealCheckpoints(), SimpleNamespace(output_dir=str(tmp_path))
+    for step in (2, 4, 6, 8):
+        make_checkpoint(tmp_path, step, best=4)
+        seal.on_save(arguments, state(global_step=step), None)
+        assert is_sealed(tmp_path / f"checkpoint-{step}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint-4",
+        "checkpoint-6",
+        "checkpoint-8",
+    ]
+
+
+def test_the_best_checkpoint_is_found_where_the_folder_is_now(tmp_path):
+    moved = state(best_global_step=4, best_model_checkpoint="/elsewhere/checkpoint-4")
+    SealCheckpoints().on_train_begin(SimpleNamespace(output_dir=str(tmp_path)), moved, None)
+    assert moved.best_model_checkpoint == str(tmp_path / "checkpoint-4")

@@ -1,0 +1,102 @@
+"""A run of the training loop: its rows, its arguments, and that what is configured is what runs."""
+
+import math
+
+import pytest
+import torch
+from datasets import Dataset
+from project import ROOT
+from training import small_trainer
+from transformers import TrainerCallback
+
+from stages.lib.model.training_run import collate, fixed_subset, training_arguments
+from stages.lib.params.files import load_params
+from stages.lib.params.training import TrainingParams
+
+
+def test_a_batch_has_padded_prompts_last_positions_and_labels():
+    found = collate([{"input_ids": [5, 6], "label": 1}, {"input_ids": [7], "label": -1}])
+    assert found["input_ids"].shape == (2, 2)
+    assert found["logits_to_keep"].tolist() == [[1], [0]]
+    assert found["labels"].tolist() == [1, -1]
+
+
+def test_the_validation_rows_are_always_the_same_longest_first():
+    lengths = [3, 9, 1, 9, 5, 2, 7]
+    rows = Dataset.from_dict({"row_id": list(range(7)), "length": lengths})
+    found = fixed_subset(rows, 4, seed=1)
+    assert len(found) == 4
+    assert found["length"][:] == sorted(found["length"], reverse=True)
+    assert found["row_id"][:] == fixed_subset(rows, 4, seed=1)["row_id"][:]
+    assert sorted(fixed_subset(rows, 100, seed=2)["row_id"]) == list(range(7))
+    assert any(fixed_subset(rows, 4, s)["row_id"][:] != found["row_id"][:] for s in range(2, 6))
+
+
+@pytest.mark.parametrize(
+    ("keep_best", "metric", "greater"),
+    [("val_loss", "eval_loss", False), ("val_accuracy", "eval_accuracy", True)],
+)
+def test_the_arguments_are_those_configured(tmp_path, keep_best, metric, greater):
+    training = load_params(ROOT, training=TrainingParams).training
+    found = training_arguments(
+        training.model_copy(update={"keep_best": keep_best}), None, False, tmp_path
+    )
+    assert (found.metric_for_best_model, found.greater_is_better) == (metric, greater)
+    for name in ("learning_rate", "num_train_epochs", "max_grad_norm", "seed", "eval_steps"):
+        assert getattr(found, name) == getattr(training, name)
+    assert not found.logging_nan_inf_filter  # it would log a loss that is not finite as 0
+    assert found.report_to == []
+
+
+class Recorder(TrainerCallback):
+    """Note the optimizer, and the learning rates of each step."""
+
+    def __init__(self):
+        self.optimizers, self.rates = [], []
+
+    def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
+        while hasattr(optimizer, "optimizer"):  # that of accelerate
+            optimizer = optimizer.optimizer
+        self.optimizers.append(optimizer)
+        self.rates.append({group["lr"] for group in optimizer.param_groups})
+
+
+def schedule(name: str, step: int, warmup_steps: int, steps: int) -> float:
+    """Return the share of the peak learning rate after `step` optimizer steps."""
+    if step < warmup_steps:
+        return step / warmup_steps
+    done = (step - warmup_steps) / (steps - warmup_steps)
+    return {
+        "linear": 1 - done,
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+        "constant_with_warmup": 1.0,
+    }[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "warmup_steps"),
+    [("linear", 3), ("linear", 0), ("cosine", 2), ("constant_with_warmup", 3)],
+)
+def test_the_optimizer_that_runs_is_the_one_configured_at_every_step(
+    tokenized, tiny_model, tmp_path, name, warmup_steps
+):
+    trainer = small_trainer(
+        tokenized,
+        tiny_model,
+        tmp_path,
+        lr_scheduler_type=name,
+        warmup_steps=warmup_steps,
+        learning_rate=3e-4,
+        weight_decay=0.2,
+        keep_best=None,
+        eval_strategy="no",
+        save_strategy="no",
+    )
+    recorder = Recorder()
+    trainer.add_callback(recorder)
+    trainer.train()
+    (optimizer,) = set(recorder.optimizers)
+    assert type(optimizer) is torch.optim.AdamW
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.2}  # no vectors here
+    expected = [3e-4 * schedule(name, step, warmup_steps, 10) for step in range(10)]
+    assert [rate for (rate,) in recorder.rates] == pytest.approx(expected, abs=1e-12)
