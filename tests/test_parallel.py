@@ -4,6 +4,7 @@ import itertools
 import os
 
 import pytest
+from refusals import refused
 
 from stages.lib.errors import UserError
 from stages.lib.parallel import map_ordered
@@ -15,7 +16,7 @@ def square(number: int) -> int:
 
 def refuse_three(number: int) -> int:
     if number == 3:
-        raise UserError("three is not wanted")
+        raise UserError("not-wanted", "three", "is not wanted")
     return number
 
 
@@ -41,12 +42,12 @@ def test_items_are_taken_as_they_are_needed(workers):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_mistake_found_by_a_worker_arrives(workers):
-    with pytest.raises(UserError, match="three is not wanted"):
+    with refused("not-wanted", "three"):
         list(map_ordered(refuse_three, range(9), workers))
 
 
 def test_a_worker_that_dies_is_one_line():
-    with pytest.raises(UserError, match="a worker process died; the machine may be short of"):
+    with refused("worker-died"):
         list(map_ordered(die, range(4), 2))
 
 
@@ -55,5 +56,5 @@ def die_at_three(number: int) -> int:
 
 
 def test_the_item_at_which_a_worker_dies_is_named():
-    with pytest.raises(UserError, match=r"^no\. 3: its reader dies; it is corrupt, or too large"):
+    with refused("file-kills-reader", "no. 3"):
         list(map_ordered(die_at_three, range(9), 2, "no. {}".format))

@@ -17,8 +17,8 @@ def mask_columns(
 ) -> tuple[dict[str, pa.Array], Counter]:
     """Mask the personal data in the columns of a ledger.
 
-    Cells that fit the pattern of their column, accounts, and what looks like an amount in a column
-    of amounts are not masked.
+    Cells that fit the pattern of their column are not masked. Without a pattern, accounts are not,
+    nor is what looks like an amount in a column of amounts.
 
     Parameters
     ----------

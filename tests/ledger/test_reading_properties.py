@@ -1,23 +1,22 @@
-"""Ingest on thousands of generated files: no row is lost, no cell changes its meaning, and what
+"""Reading thousands of generated files: no row is lost, no cell changes its meaning, and what
 cannot be read is one clear line."""
 
 import gzip
 import random
-from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ledger_files import HEADER, INGEST, ROWS, csv_text, write_ods, write_xlsx
+from ledger_files import HEADER, ROWS, csv_text, ingest_params, write_ods, write_xlsx
 
-from stages import ingest
 from stages.lib.errors import UserError
-from stages.lib.ledger import files
+from stages.lib.ledger import text_files
+from stages.lib.ledger.reading import read_parts
+from stages.lib.ledger.source import Source
 
 # Among thousands of texts some are addresses, which masking would change.
-PARAMS = ingest.IngestParams.model_validate({**INGEST, "mask": []})
-SILENT = SimpleNamespace(update=lambda size: None)
+PARAMS = ingest_params("raw", mask=[])
 CALM = {"deadline": None, "suppress_health_check": list(HealthCheck)}
 FEW, MANY = settings(max_examples=40, **CALM), settings(max_examples=2000, **CALM)
 
@@ -43,8 +42,8 @@ BAD = st.one_of(
 
 def read(path):
     """Return the taken rows, the rejects and the number of rows read."""
-    parts = list(ingest.read_all(ingest.find_tasks([(path, path.name)], PARAMS), 1, SILENT))
-    taken = pa.concat_tables(part.taken for part in parts)
+    parts = list(read_parts(Source([(path, path.name)], []), PARAMS))
+    taken = pa.concat_tables(part.transactions for part in parts)
     rejects = pa.concat_tables(part.rejects for part in parts)
     cells = [list(row.values()) for row in taken.select(list(PARAMS.columns)).to_pylist()]
     return cells, rejects.to_pylist(), sum(part.sheet.rows_read for part in parts)
@@ -67,7 +66,7 @@ def no_cell_of_a_text_file_changes(
     content = csv_text([HEADER, *written], delimiter, '"', end).encode(encoding)
     path = tmp_path / "ledger.csv"
     path.write_bytes(gzip.compress(content) if packed else content)
-    monkeypatch.setattr(files, "BLOCK_CHARS", blocks)
+    monkeypatch.setattr(text_files, "BLOCK_CHARS", blocks)
     cells, rejects, rows_read = read(path)
     assert cells == [good for is_good, good, _ in rows if is_good]
     assert [reject["cells"] for reject in rejects] == [
