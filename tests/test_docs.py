@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import shlex
 import sys
 
 import pytest
@@ -189,6 +190,22 @@ def test_the_notebook_lines_run(tmp_path):
     done = run([sys.executable, "-c", program], tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["60", "0", "60"]
+
+
+@pytest.mark.slow
+def test_dvc_refuses_what_the_documentation_says_in_these_words(tmp_path):
+    rows = re.findall(r"^\| `(-S .+?)`.*? \| `(.+)` \|$", PAGES["docs/experiments.md"], re.M)
+    assert len(rows) == 6
+    write_ledger(copy_project(tmp_path) / "data/raw/ledger.csv", ledger_rows())
+    for command in ("init -q", "add -A", "commit -qm x"):
+        assert run(["git", *command.split()], tmp_path).returncode == 0
+    for typed, said in rows:
+        done = run(["dvc", "exp", "run", *shlex.split(typed)], tmp_path)
+        assert done.returncode != 0
+        assert said.replace(": Cannot", ":\nCannot") in done.stderr, (typed, done.stderr)
+        assert "Running stage" not in done.stdout
+        restore = ["git", "restore", "params.yaml", "params_train.yaml"]
+        assert run(restore, tmp_path).returncode == 0
 
 
 def test_the_licence_is_the_unmodified_apache_licence():
