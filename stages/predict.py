@@ -65,7 +65,7 @@ def check_paths(new: str, out: str, ledger: str) -> None:
             )
     try:
         os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
-        partial = Path(f"{out}.partial")  # as it will be written
+        partial = Path(f"{out}.partial")  # the name under which it is written first
         partial.touch()
         partial.unlink()
     except OSError as error:
@@ -76,7 +76,7 @@ def check_paths(new: str, out: str, ledger: str) -> None:
 
 def print_summary(out: str, coded: Coded) -> None:
     """Print how many rows were coded, refused and left out."""
-    # The other stream may not take every letter.
+    # To stderr, because stdout may be unable to encode every letter.
     print(
         f"{out}: {len(coded.rows):,} rows coded, {len(coded.refused):,} refused; {coded.silent:,} "
         "without content are left out",

@@ -79,12 +79,10 @@ def clean_rows(raw: pa.Table, params: PreprocessParams, *, has_labels: bool = Tr
     UserError
         All rows were refused, or more than ``params.max_reject_fraction``.
     """
-    tally, parts = Tally(), []
-    for part in clean_groups([partial(_same, raw)], params, has_labels=has_labels):
-        parts.append(part)
-        tally.add(*part)
+    (part,) = clean_groups([partial(_same, raw)], params, has_labels=has_labels)
+    tally = Tally()
+    tally.add(*part)
     tally.check(len(raw), params.max_reject_fraction if has_labels else 1.0)
-    (part,) = parts
     accounts = chart_of_accounts(tally.accounts)
     return Cleaned(part.taken, part.rejects, accounts, tally.report())
 
