@@ -85,9 +85,9 @@ def _fill_empty_sides(side: np.ndarray, size: np.ndarray) -> None:
 def _move_groups(side: np.ndarray, size: np.ndarray, wanted: np.ndarray) -> bool:
     """Move the group, in place, that brings the sides nearest to their shares.
 
-    Returns False if none brings them nearer. How near they are is measured by the sum of the squares
-    of what they lack or have too much, in rows. Moving s rows from a side that lacks a to one that
-    lacks b lowers it by 2 s (b - a - s).
+    Returns False if none brings them nearer. How far they are is the sum of the squared differences
+    of their rows and their share in rows. Moving s rows from a side that lacks a to one that lacks
+    b lowers it by 2 s (b - a - s).
     """
     count, room = _rows_of_sides(side), wanted - _rows_of_sides(side, size)
     gain = size[:, None] * (room - room[side][:, None] - size[:, None])

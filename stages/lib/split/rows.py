@@ -99,7 +99,7 @@ def read_rows(base: Path, label: str, fields: list[str]) -> Rows:
     needed = dict.fromkeys((label, *fields, ROW_ID, DATE, GROUP))
     if missing := [name for name in needed if name not in names]:
         raise UserError(
-            "missing-column",
+            "no-column",
             base,
             f"has no column {', '.join(missing)}; it has {', '.join(names)}",
             "feature.fields was changed since the table was built: run 'dvc repro feature'",
