@@ -1,4 +1,4 @@
-"""Write ledgers in the formats that accountants have, and run one stage on them."""
+"""Write ledgers in the formats that accountants have, and read them."""
 
 import importlib
 import zipfile
@@ -188,11 +188,6 @@ class Ledger:
         """Return the rows of ``data/<path>.parquet``, of `columns` only."""
         table = read_table(self.folder / f"data/{path}.parquet", columns)
         return list(zip(*(table[name].to_pylist() for name in columns), strict=True))
-
-    def cells(self) -> list[list[str]]:
-        """Return what ingest took, in the order of HEADER."""
-        columns = list(self.ingest["columns"])
-        return [list(row) for row in self.rows("ingest/transactions", columns)]
 
     def rejects(self) -> list[tuple[int, str]]:
         """Return row number and reason of what ingest refused."""

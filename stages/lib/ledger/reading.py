@@ -72,6 +72,9 @@ class Ledger(NamedTuple):
 def read_ledger(params: IngestParams, *, has_labels: bool = True) -> Ledger:
     """Return the ledger in the files of ``params.source``.
 
+    Large ledgers are read by several processes, so a script that calls this needs the usual
+    ``if __name__ == "__main__"``.
+
     Parameters
     ----------
     params : IngestParams
