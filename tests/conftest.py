@@ -41,3 +41,13 @@ def trained_project(tiny_model, tmp_path_factory) -> Path:
     from trained_project import write_trained_project
 
     return write_trained_project(tmp_path_factory.mktemp("trained"), tiny_model)
+
+
+@pytest.fixture(scope="session")
+def trained(tokenized, tmp_path_factory) -> Path:
+    """Return a copy of the project in which `train` has run; tests must not write into it."""
+    from training import copy_of, train_in
+
+    folder = copy_of(tokenized, tmp_path_factory.mktemp("trained") / "project")
+    train_in(folder)
+    return folder

@@ -1,5 +1,6 @@
 """Trainings of the tiny model, in this process or in others, and what they leave."""
 
+import math
 import shutil
 import sys
 from contextlib import chdir
@@ -11,6 +12,7 @@ import torch
 from base_models import model_params
 from project import set_params
 from safetensors.torch import load_file
+from transformers import TrainerCallback
 
 from stages import train
 from stages.lib.model.label_head import load_base_model
@@ -113,3 +115,31 @@ def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
+
+
+class Recorder(TrainerCallback):
+    """Note the optimizer that runs, its weight decay, and the learning rate of each step."""
+
+    def __init__(self):
+        self.optimizer, self.decay, self.rates = None, set(), []
+
+    def on_step_begin(self, args, state, control, optimizer=None, **kwargs):
+        groups = optimizer.param_groups
+        while hasattr(optimizer, "optimizer"):  # those of accelerate and DeepSpeed
+            optimizer = optimizer.optimizer
+        self.optimizer = type(optimizer)
+        self.decay |= {group["weight_decay"] for group in groups}
+        (rate,) = {group["lr"] for group in groups}
+        self.rates.append(rate)
+
+
+def schedule(name: str, step: int, warmup_steps: int, steps: int) -> float:
+    """Return the share of the peak learning rate after `step` optimizer steps."""
+    if step < warmup_steps:
+        return step / warmup_steps
+    done = (step - warmup_steps) / (steps - warmup_steps)
+    return {
+        "linear": 1 - done,
+        "cosine": 0.5 * (1 + math.cos(math.pi * done)),
+        "constant_with_warmup": 1.0,
+    }[name]

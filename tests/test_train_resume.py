@@ -1,0 +1,260 @@
+"""Trainings that are interrupted: they resume, and end in the same bytes.
+
+Here a training dies of an exception within the test's process. Real kills are slow; they fork from
+a server that has imported the libraries once.
+"""
+
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import chdir
+from pathlib import Path
+from types import SimpleNamespace
+
+import psutil
+import pytest
+import torch
+from project import ROOT, environment, run, set_params
+from refusals import refused
+from training import (
+    copy_of,
+    curve,
+    flip,
+    results,
+    scratch,
+    torchrun,
+    train_in,
+)
+
+from stages import train
+from stages.lib.model import trainer as training_loop
+from stages.lib.params.files import load_params
+from stages.lib.process import run_stage as exit_as_a_stage
+
+
+class Killed(BaseException):
+    """What ends a training here in place of a signal."""
+
+
+def die(*arguments):
+    raise Killed
+
+
+@pytest.fixture(scope="module")
+def interrupted(tokenized, tmp_path_factory) -> Path:
+    """Return a project whose training died before it saved the model, after ten steps."""
+    folder = copy_of(tokenized, tmp_path_factory.mktemp("interrupted") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "save_model", die)
+        with pytest.raises(Killed):
+            train_in(folder)
+    return folder
+
+
+DAMAGE = {
+    "none": (lambda c: None, 10),
+    "truncated optimizer": (lambda c: os.truncate(c / "optimizer.pt", 100), 8),
+    "no random state": (lambda c: (c / "rng_state.pth").unlink(), 8),
+    "flipped adapter": (lambda c: flip(c / "adapter_model.safetensors"), 8),
+    "no manifest": (lambda c: (c / "sha256.json").unlink(), 8),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_run_resumes_from_its_newest_whole_checkpoint_and_ends_in_the_same_bytes(
+    interrupted, trained, tmp_path, capfd, damage
+):
+    folder = shutil.copytree(interrupted, tmp_path / "project")
+    do_damage, step = DAMAGE[damage]
+    do_damage(scratch(folder) / "checkpoint-10")
+    train_in(folder)
+    printed = capfd.readouterr().out
+    assert f"resuming from checkpoint-{step}\n" in printed
+    assert ("checkpoint-10 is not whole" in printed) == (step == 8)
+    assert results(folder) == results(trained)
+    assert list((folder / ".scratch").glob("train-*")) == []
+
+
+def test_a_step_that_goes_wrong_keeps_what_was_good(
+    tokenized, trained, tmp_path, capfd, monkeypatch
+):
+    folder = copy_of(tokenized, tmp_path / "project")
+    sound, calls = training_loop.label_loss, []
+
+    def fail_in_step_5(outputs, labels, num_items_in_batch=None, **settings):
+        calls.append(torch.is_grad_enabled())
+        if calls[-1] and sum(calls) == 5:
+            outputs = SimpleNamespace(logits=outputs.logits * float("nan"))
+        return sound(outputs, labels, num_items_in_batch, **settings)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training_loop, "label_loss", fail_in_step_5)
+        with refused("not-finite", "step 5"):
+            train_in(folder)
+    assert not (folder / "models/train").exists()
+    assert (scratch(folder) / "checkpoint-4/sha256.json").exists()
+    assert len(curve(folder, "train_loss")) == 4
+
+    train_in(folder)  # the cause is gone
+    assert "resuming from checkpoint-4" in capfd.readouterr().out
+    assert results(folder) == results(trained)
+
+
+def scratch_name(folder: Path) -> str:
+    sections = {
+        "lora": train.LoraParams,
+        "model": train.ModelParams,
+        "deepspeed": train.DeepSpeedParams,
+        "training": train.TrainingParams,
+    }
+    with chdir(folder):
+        return train.scratch_of(load_params(**sections)).name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda folder: set_params(folder, {"lora.r": 4}),
+        lambda folder: set_params(folder, {"training.seed": 1}),
+        lambda folder: set_params(folder, {"model.dtype": "bfloat16"}),
+        lambda folder: flip(next((folder / "data/tokenize/train").glob("*.arrow"))),
+        lambda folder: flip(next((folder / "data/tokenize/val").glob("*.arrow"))),
+        lambda folder: flip(folder / "data/tokenize/label_map.json"),
+        lambda folder: flip(folder / "stages/train.py"),
+        lambda folder: flip(folder / "stages/lib/model/batches.py"),
+        lambda folder: flip(folder / "stages/lib/model/optimizer.py"),
+    ],
+)
+def test_no_checkpoint_of_other_parameters_data_or_code_is_found(tokenized, tmp_path, change):
+    folder = copy_of(tokenized, tmp_path / "project")
+    before = scratch_name(folder)
+    assert scratch_name(folder) == before
+    change(folder)
+    assert scratch_name(folder) != before
+
+
+def test_no_checkpoint_of_other_libraries_is_found(tokenized, monkeypatch):
+    before = scratch_name(tokenized)
+    monkeypatch.setattr(train, "library_versions", lambda: {"torch": "0.1"})
+    assert scratch_name(tokenized) != before
+
+
+def _child(folder: Path, log: Path, cpu_seconds: float) -> None:
+    os.chdir(folder)
+    with log.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    torch.set_num_threads(1)
+    if cpu_seconds:  # nothing handles this signal: the process ends between two instructions
+        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
+    exit_as_a_stage(train.main)
+
+
+@pytest.fixture
+def forked(monkeypatch):
+    """Return a function that trains in a process, and returns its exit code and output."""
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload(["stages.train", "dvclive", "test_train_resume"])
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def start(folder: Path, cpu_seconds: float = 0):
+        log = folder / "train.log"
+        process = server.Process(target=_child, args=(folder, log, cpu_seconds))
+        process.start()
+        process.join()
+        return process.exitcode, log.read_text(encoding="utf-8")
+
+    return start
+
+
+@pytest.mark.slow
+def test_twenty_kills_at_random_moments_change_nothing(tokenized, forked, trained, tmp_path):
+    """Moments are drawn in seconds of CPU time, from the start to behind the end of a run.
+
+    A checkpoint is saved after every second step of ten, so many of them fall into a save.
+    """
+    draw = random.Random(42)
+    folder = copy_of(tokenized, tmp_path / "project")
+    kills, resumed, finished = 0, 0, 0
+    while kills < 20 or not finished:
+        seconds = draw.uniform(0.05, 3.0) if kills < 20 else 0
+        code, log = forked(folder, cpu_seconds=seconds)
+        resumed += "resuming from" in log
+        if code == -signal.SIGPROF:
+            kills += 1
+            continue
+        assert code == 0, log
+        finished += 1
+        assert results(folder) == results(trained)
+        shutil.rmtree(folder / "models")  # as dvc does before it runs the stage again
+        shutil.rmtree(folder / "metrics/train")
+    assert resumed >= 3
+
+
+@pytest.mark.slow
+def test_a_killed_dvc_takes_the_training_with_it(tokenized, tmp_path):
+    folder = copy_of(tokenized, tmp_path / "project", training__num_train_epochs=100_000)
+    for command in (["git", "init", "-q"], ["git", "add", "-A"], ["git", "commit", "-qm", "x"]):
+        assert run(command, folder).returncode == 0
+    process = subprocess.Popen(
+        ["dvc", "repro", "--single-item", "train"],
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if "'loss'" in line:
+            break
+    else:
+        pytest.fail("".join(seen))
+    family = psutil.Process(process.pid).children(recursive=True)
+    assert any("stages.train" in child.cmdline() for child in family)
+    process.kill()
+    process.wait()
+    assert psutil.wait_procs(family, timeout=60)[1] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("ranks", [1, 2])
+def test_a_stopped_run_fails_leaves_no_orphan_and_resumes(
+    tokenized, trained, tmp_path, number, ranks
+):
+    folder = copy_of(tokenized, tmp_path / "project")
+    command = [sys.executable, "-m", "stages.train"]
+    if ranks == 2:
+        command = torchrun("--standalone", "--nproc_per_node=2")
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list(folder.glob(".scratch/train-*/checkpoint-2/sha256.json")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    family = [*psutil.Process(process.pid).children(recursive=True)]
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode != 0
+    assert psutil.wait_procs(family, timeout=60)[1] == []
+    assert not (folder / "models/train").exists()
+    if ranks == 1:
+        assert ("error[interrupted]" in errors) == (number == signal.SIGINT)
+        assert "Traceback" not in errors
+        done = run(command, folder)
+        assert done.returncode == 0, done.stderr
+        assert "resuming from checkpoint-" in done.stdout
+        assert results(folder) == results(trained)
