@@ -3,19 +3,20 @@
 DVC deletes the outputs of a stage before it runs the stage. So a wrong value must be found by a
 stage of its own, which all others depend on.
 
-Reads params.yaml and params_train.yaml. Writes ``data/check/valid.txt``, which is always the same,
-so that a valid change reruns only the stages that read it. Parameters: all.
+Reads params.yaml and params_train.yaml, and looks whether the ledger is there. Writes
+``data/check/valid.txt``, which is always the same, so that a valid change reruns only the stages
+that read it. Parameters: all.
 """
 
 from pathlib import Path
 
-from stages.lib.errors import UserErrors
+from stages.lib.errors import UserError, UserErrors
 from stages.lib.params.agreement import check_agreement
 from stages.lib.params.baseline import BaselineParams
 from stages.lib.params.deepspeed import DeepSpeedParams
 from stages.lib.params.evaluate import EvaluateParams
 from stages.lib.params.feature import FeatureParams
-from stages.lib.params.files import check_no_other_sections, load_params
+from stages.lib.params.files import check_no_other_sections, load_params, read_yaml
 from stages.lib.params.ingest import IngestParams
 from stages.lib.params.lora import LoraParams
 from stages.lib.params.model import ModelParams
@@ -45,9 +46,26 @@ SECTIONS: dict[str, type[Section]] = {
 }
 
 
+def check_source(source: str, lock: Path = Path("dvc.lock")) -> list[UserError]:
+    """Return an error if there is no `source`, unless `ingest` has read it elsewhere.
+
+    The ledger may be on one machine only. Its path is then in dvc.lock, and ``--allow-missing``
+    makes DVC use the tables that were made from it.
+    """
+    if Path(source).exists():
+        return []
+    locked = read_yaml(lock)["stages"].get("ingest", {}) if lock.exists() else {}
+    if source in [dep["path"] for dep in locked.get("deps", [])]:
+        return []
+    where, problem = "params.yaml: ingest.source", f"there is no file or folder {source}"
+    action = "correct the path; patterns such as *.csv belong in ingest.files"
+    return [UserError("file-not-found", where, problem, action)]
+
+
 def main() -> None:
     params = load_params(**SECTIONS)
-    if errors := [*check_no_other_sections(SECTIONS), *check_agreement(params)]:
+    errors = [*check_no_other_sections(SECTIONS), *check_agreement(params)]
+    if errors := [*errors, *check_source(params.ingest.source)]:
         raise UserErrors(errors)
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text("All parameters are valid.\n", encoding="utf-8", newline="\n")

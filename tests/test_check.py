@@ -3,12 +3,16 @@
 import pytest
 from project import copy_project, run_stage, set_params
 
+from stages.check import check_source
+
 VALID = b"All parameters are valid.\n"
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    return copy_project(tmp_path_factory.mktemp("check"))
+    project = copy_project(tmp_path_factory.mktemp("check"))
+    (project / "data/raw").mkdir(parents=True)
+    return project
 
 
 def test_any_valid_parameters_give_the_same_output(project):
@@ -25,14 +29,14 @@ def test_any_valid_parameters_give_the_same_output(project):
         ("lora.r", "abc", "invalid-parameter"),
         ("training.learning_rate", -1, "invalid-parameter"),
         ("feature.date_column", "nobody", "unsuitable-column"),
+        ("ingest.source", "data/rwa", "file-not-found"),
     ],
 )
 def test_a_wrong_value_costs_one_line(project, key, wrong, code, tmp_path):
     set_params(project, {key: wrong})
     done = run_stage("check", project)
-    set_params(
-        project, {"lora.r": 16, "training.learning_rate": 1e-3, "feature.date_column": "date"}
-    )
+    set_params(project, {"lora.r": 16, "training.learning_rate": 1e-3})
+    set_params(project, {"feature.date_column": "date", "ingest.source": "data/raw"})
     assert done.returncode == 1
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"error[{code}]: params") and key in line
@@ -51,3 +55,12 @@ def test_all_mistakes_are_told_at_once_and_a_section_too_many_is_one(project):
     done = run_stage("check", project)
     assert done.returncode == 1 and "params_train.yaml: spilt" in done.stderr
     file.write_text(before, encoding="utf-8")
+
+
+def test_a_ledger_that_is_on_another_machine_may_be_missing(tmp_path):
+    lock = tmp_path / "dvc.lock"
+    lock.write_text("stages: {ingest: {deps: [{path: data/elsewhere}]}}\n", encoding="utf-8")
+    assert check_source("data/elsewhere", lock) == []
+    assert [error.code for error in check_source("data/nowhere", lock)] == ["file-not-found"]
+    assert [error.code for error in check_source("a/*.csv", tmp_path / "no")] == ["file-not-found"]
+    assert check_source(str(tmp_path), lock) == []
