@@ -1,17 +1,19 @@
 """Speed and memory of training a model of Qwen3-4B's shape, with random weights.
 
-Run ``python -m tests.bench_shape [rows in a batch] [steps]`` on an idle machine with a GPU; where
-there is none, a small shape takes its place, and the output says so. It is no test, needs no
-weights and writes nothing.
+    python -m benchmarks.shape [--rows 64] [--steps 30]
 
-Each variant runs in a process of its own: LoRA as ``params.yaml`` has it on q, k, v and o; with and
+Run it on an idle machine with a GPU. Without one it trains a small shape, and the output says so.
+It needs no weights and writes nothing.
+
+Each variant runs in a process of its own: LoRA as in params.yaml, on q, k, v and o; with and
 without gradient checkpointing; without DeepSpeed, and under ZeRO-2 with the optimizer on the CPU.
-The share of the peak is 4 FLOPs a parameter and token (forward, and the backward pass through
-frozen weights) over what a bare matrix product of bfloat16 reaches on the same device.
+The share of the peak is 4 FLOPs for each parameter and token (forward, and the backward pass
+through frozen weights), divided by what a bare matrix product of bfloat16 reaches on the same
+device.
 """
 
+import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -25,11 +27,19 @@ from datasets import Dataset
 from transformers import Qwen3Config, Qwen3ForCausalLM, TrainingArguments
 from transformers.utils import logging
 
-from stages import train
-from stages.lib.model.scoring import LabelHead
+from benchmarks.train import WARM_UP_STEPS, rate
+from stages.lib.model.deepspeed_config import configure_deepspeed
+from stages.lib.model.label_head import LabelHead
+from stages.lib.model.optimizer import configure_optimizer
+from stages.lib.model.processes import name_single_process
+from stages.lib.model.trainable_model import apply_peft_adapters
 from stages.lib.model.trainer import LabelTrainer
+from stages.lib.model.training_run import collate
+from stages.lib.params.deepspeed import DeepSpeedParams
 from stages.lib.params.files import load_params
-from tests.bench_train import WARM_UP_STEPS, rate
+from stages.lib.params.lora import LoraParams
+from stages.lib.params.model import ModelParams
+from stages.lib.params.training import TrainingParams
 
 QWEN3_4B = {
     "vocab_size": 151936,
@@ -78,7 +88,7 @@ def matrix_peak(device: str) -> float:
 
 
 def random_rows(n_rows: int) -> Dataset:
-    """Return rows whose prompts have the lengths of the sample ledger: 37 tokens on average."""
+    """Return random rows with prompts as long as the sample's: 37 tokens on average."""
     random = np.random.default_rng(0)
     lengths = random.normal(37, 7, n_rows).clip(12, 96).astype(int)
     return Dataset.from_dict(
@@ -90,27 +100,8 @@ def random_rows(n_rows: int) -> Dataset:
     )
 
 
-def measure(variant: str, rows: int, steps: int) -> dict[str, float]:
-    """Train one variant; return rows and tokens a second, share of the peak and memory."""
-    with_deepspeed, checkpointing = VARIANTS[variant]
-    if with_deepspeed:
-        os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511"}
-    params = load_params(
-        lora=train.LoraParams,
-        model=train.ModelParams,
-        deepspeed=train.DeepSpeedParams,
-        training=train.TrainingParams,
-    )
-    lora = params.lora.model_copy(update={"target_modules": ATTENTION, "top_layers": None})
-    training = params.training.model_copy(
-        update={"per_device_train_batch_size": rows, "train_batch_tokens": None}
-    )
-    deepspeed = train.configure_deepspeed(
-        params.deepspeed.model_copy(update={"enabled": with_deepspeed}), training, params.model
-    )
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    peak = matrix_peak(device)
+def make_model(device: str, checkpointing: bool) -> Qwen3ForCausalLM:
+    """Return a model with random weights in bfloat16, with a head of label tokens."""
     with torch.device(device):
         config = Qwen3Config(**(QWEN3_4B if device == "cuda" else SMALL), use_cache=False)
         model = Qwen3ForCausalLM(config).to(torch.bfloat16)
@@ -118,24 +109,29 @@ def measure(variant: str, rows: int, steps: int) -> dict[str, float]:
     model.config.tie_word_embeddings = False
     if checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    n_weights = sum(w.numel() for n, w in model.named_parameters() if "layers" in n)
-    model = train.apply_peft_adapters(model.train(), lora, params.model)
-    data = random_rows(rows * (steps + WARM_UP_STEPS))
+    return model.train()
+
+
+def train_rate(
+    model: torch.nn.Module, training: TrainingParams, deepspeed: dict | None, data: Dataset
+) -> float:
+    """Return the rows a second of training `model` on `data`."""
+    rows = training.per_device_train_batch_size
     with tempfile.TemporaryDirectory() as folder:
         trainer = LabelTrainer(
             label_smoothing=0.0,
             train_batch_tokens=None,
-            make_optimizer=partial(train.configure_optimizer, training=training),
+            make_optimizer=partial(configure_optimizer, training=training),
             model=model,
             args=TrainingArguments(
                 output_dir=folder,
-                max_steps=steps + WARM_UP_STEPS,
+                max_steps=len(data) // rows,
                 per_device_train_batch_size=rows,
                 learning_rate=training.learning_rate,
                 max_grad_norm=training.max_grad_norm,
                 deepspeed=deepspeed,
                 bf16=True,
-                use_cpu=device == "cpu",
+                use_cpu=not torch.cuda.is_available(),
                 report_to="none",
                 save_strategy="no",
                 logging_strategy="no",
@@ -144,9 +140,33 @@ def measure(variant: str, rows: int, steps: int) -> dict[str, float]:
                 label_names=["labels"],
             ),
             train_dataset=data,
-            data_collator=train.collate,
+            data_collator=collate,
         )
-        rows_per_second = rate(trainer)
+        return rate(trainer)
+
+
+def measure(variant: str, rows: int, steps: int) -> dict[str, float]:
+    """Train one variant; return rows and tokens a second, share of the peak and memory."""
+    with_deepspeed, checkpointing = VARIANTS[variant]
+    if with_deepspeed:
+        name_single_process()
+    params = load_params(
+        lora=LoraParams, model=ModelParams, deepspeed=DeepSpeedParams, training=TrainingParams
+    )
+    lora = params.lora.model_copy(update={"target_modules": ATTENTION})
+    training = params.training.model_copy(
+        update={"per_device_train_batch_size": rows, "gradient_accumulation_steps": 1}
+    )
+    deepspeed = configure_deepspeed(
+        params.deepspeed.model_copy(update={"enabled": with_deepspeed}), training
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    peak = matrix_peak(device)
+    model = make_model(device, checkpointing)
+    n_weights = sum(w.numel() for n, w in model.named_parameters() if "layers" in n)
+    model = apply_peft_adapters(model, lora, params.model)
+    data = random_rows(rows * (steps + WARM_UP_STEPS))
+    rows_per_second = train_rate(model, training, deepspeed, data)
     tokens_per_second = rows_per_second * float(np.mean(data["length"]))
     memory = (
         torch.cuda.max_memory_allocated()
@@ -163,22 +183,44 @@ def measure(variant: str, rows: int, steps: int) -> dict[str, float]:
     }
 
 
-def main() -> None:
-    logging.set_verbosity_error()
+def parse_arguments() -> argparse.Namespace:
     cuda = torch.cuda.is_available()
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else (64 if cuda else 8)
-    steps = int(sys.argv[2]) if len(sys.argv) > 2 else (30 if cuda else 10)
-    if len(sys.argv) > 3:
-        print(json.dumps(measure(sys.argv[3], rows, steps)))
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.shape",
+        description="Speed and memory of training a model of Qwen3-4B's shape.",
+    )
+    parser.add_argument(
+        "--rows", type=int, default=64 if cuda else 8, help="rows in a batch (64; 8 without a GPU)"
+    )
+    parser.add_argument(
+        "--steps",
+        type=int,
+        default=30 if cuda else 10,
+        help="steps that are timed (30; 10 without a GPU)",
+    )
+    parser.add_argument("--variant", choices=VARIANTS, help="print this one as JSON (all, a table)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    logging.set_verbosity_error()
+    rows, steps = arguments.rows, arguments.steps
+    if arguments.variant:
+        print(json.dumps(measure(arguments.variant, rows, steps)))
         return
+    cuda = torch.cuda.is_available()
     where = torch.cuda.get_device_name() if cuda else "CPU: no GPU found, so a small shape"
     print(f"{where}; {rows} rows in a batch, {steps} steps after {WARM_UP_STEPS}")
     print(f"{'variant':42}{'rows/s':>9}{'tokens/s':>10}{'of peak':>9}{'GB':>7}")
+    found = None
     for variant in VARIANTS:
-        command = [sys.executable, "-m", "tests.bench_shape", str(rows), str(steps), variant]
+        command = [sys.executable, "-m", "benchmarks.shape", "--variant", variant]
+        command += ["--rows", str(rows), "--steps", str(steps)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            print(f"{variant:42}{done.stderr.strip().splitlines()[-1][:120]}", flush=True)
+            why = (done.stderr.strip() or f"exit code {done.returncode}").splitlines()[-1]
+            print(f"{variant:42}{why[:120]}", flush=True)
             continue
         found = json.loads(done.stdout.strip().splitlines()[-1])
         print(
@@ -186,7 +228,7 @@ def main() -> None:
             f"{found['memory']:7.1f}",
             flush=True,
         )
-    if not done.returncode:
+    if found:
         print(f"{found['weights']:.2f} G weights in the layers, {found['peak']:.1f} TFLOP/s peak")
 
 

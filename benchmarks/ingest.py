@@ -1,11 +1,14 @@
-"""Time and memory of the shared stages, from ledger files to the base table.
+"""Time and memory of the shared stages, from ledger files to the base table, and of `split`.
 
-    python tests/bench_ingest.py workbooks FOLDER     # against bare reading by python-calamine
-    python tests/bench_ingest.py csv ROWS [ROWS ...]  # the sample ledger, resampled to ROWS rows
+    python -m benchmarks.ingest workbooks FOLDER     # against bare reading by python-calamine
+    python -m benchmarks.ingest csv ROWS [ROWS ...]  # the sample ledger, resampled to ROWS rows
 
-Prints one line a measurement. Memory is the largest sum over all processes of a stage (PSS).
+``csv`` needs data/ingest (``dvc repro ingest`` or ``dvc pull ingest``). Each stage runs as a
+process of its own, in a temporary folder. Memory is the largest sum over all processes of a stage
+(PSS). Linux only.
 """
 
+import argparse
 import os
 import subprocess
 import sys
@@ -16,7 +19,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+from python_calamine import CalamineWorkbook
 from ruamel.yaml import YAML
+
+from stages.lib.contracts.ingest import TRANSACTIONS
+from stages.lib.tables import read_table
 
 ROOT = Path(__file__).parents[1]
 STAGES = ("ingest", "preprocess", "feature", "split")
@@ -30,9 +37,7 @@ PLACES = {
 
 def write_csv(path: Path, rows: int, chunk: int = 100_000) -> None:
     """Write `rows` rows drawn from the sample ledger, each with an id and amount of its own."""
-    from stages.lib.tables import read_table
-
-    sample = read_table(ROOT / "data/ingest/transactions.parquet", list(PLACES))
+    sample = read_table(ROOT / TRANSACTIONS, list(PLACES))
     sample = sample.rename_columns(list(PLACES.values()))
     draw = np.random.default_rng(0)
     with pa.csv.CSVWriter(path, sample.schema) as writer:
@@ -47,7 +52,7 @@ def write_csv(path: Path, rows: int, chunk: int = 100_000) -> None:
 
 
 def tree_memory(root: int) -> int:
-    """Return the bytes that a process and all below it hold, shared ones counted once."""
+    """Return the bytes of a process and all its descendants, shared ones counted once."""
     parents = {}
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -92,7 +97,7 @@ def run(source: Path, folder: Path) -> float:
     yaml = YAML()
     params = yaml.load(ROOT / "params.yaml")
     params["ingest"]["source"] = str(source.resolve())
-    if source.is_file():  # which has some of the sample's columns only
+    if source.is_file():  # it has only some of the sample's columns
         columns = params["ingest"]["columns"]
         params["ingest"]["columns"] = {name: columns[name] for name in columns if name in PLACES}
     yaml.dump(params, folder / "params.yaml")
@@ -110,8 +115,6 @@ def run(source: Path, folder: Path) -> float:
 
 def read_bare(source: Path) -> float:
     """Return the seconds that python-calamine needs to read all workbooks of a folder."""
-    from python_calamine import CalamineWorkbook
-
     start = time.perf_counter()
     for path in sorted(source.iterdir()):
         book = CalamineWorkbook.from_path(path)
@@ -120,18 +123,29 @@ def read_bare(source: Path) -> float:
     return time.perf_counter() - start
 
 
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.ingest", description="Time and memory of the shared stages."
+    )
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    workbooks = kinds.add_parser("workbooks", help="against bare reading by python-calamine")
+    workbooks.add_argument("folder", type=Path, help="folder of Excel workbooks")
+    csv = kinds.add_parser("csv", help="the sample ledger, resampled")
+    csv.add_argument("rows", type=int, nargs="+", help="rows of each ledger")
+    return parser.parse_args()
+
+
 def main() -> None:
-    sys.path.insert(0, str(ROOT))
-    kind, *arguments = sys.argv[1:]
+    arguments = parse_arguments()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if kind == "workbooks":
-            bare = read_bare(Path(arguments[0]))
+        if arguments.kind == "workbooks":
+            bare = read_bare(arguments.folder)
             print(f"{'bare':12} {bare:8.1f} s")
-            print(f"ratio {run(Path(arguments[0]), folder) / bare:.2f}")
+            print(f"ratio {run(arguments.folder, folder) / bare:.2f}")
             return
         first = None
-        for rows in map(int, arguments):
+        for rows in arguments.rows:
             write_csv(folder / "ledger.csv", rows)
             size = (folder / "ledger.csv").stat().st_size
             print(f"{rows:,} rows, {size / 1e9:.2f} GB")

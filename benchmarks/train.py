@@ -1,24 +1,27 @@
-"""How many rows a second training takes, against TRL's SFTTrainer on the same rows.
+"""Speed of training: rows a second, against TRL's SFTTrainer on the same rows.
 
-Run ``python -m tests.bench_train [steps]`` (``variants [steps]``: ours with one thread, larger
-batches, or compiled, against ours as it is) after ``dvc repro tokenize``, on an idle machine, with
-``pip install trl==1.16.0``. It is no test and writes nothing into the repository.
+    python -m benchmarks.train [--steps 25]             # needs pip install trl==1.16.0
+    python -m benchmarks.train --variants [--steps 25]  # one thread, larger batches, compiled
 
-Same base model, rows, LoRA settings, batch size, number format and optimizer; TRL learns the
-account's code behind the prompt (completion-only loss), with its defaults and with its gradient
-checkpointing off, on our compact lower-case prompts and on field-named upper-case ones. Each TRL
-run is paired with a run of ours in the same process; the first steps are left out.
+Run it after ``dvc repro tokenize``, on an idle machine. It writes nothing.
+
+Both train the same base model on the same rows, with the same LoRA settings, batch size, number
+format and optimizer. TRL learns the account's code after the prompt (completion-only loss): with
+its defaults and without its gradient checkpointing, on our compact lower-case prompts and on
+field-named upper-case ones. Each TRL run is paired with a run of ours in the same process. The
+first steps are not timed.
 """
 
+import argparse
 import json
-import sys
 import tempfile
 from functools import partial
 from time import perf_counter
+from types import SimpleNamespace
 
 import numpy as np
 import torch
-from datasets import Dataset, load_from_disk
+from datasets import Dataset
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -28,11 +31,19 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from stages import train
+from stages.lib.contracts.names import LABEL, ROW_ID
+from stages.lib.contracts.split import side_path
+from stages.lib.contracts.tokenize import FOLDER, LABEL_MAP
 from stages.lib.model.base_model import resolve_base_model
-from stages.lib.model.scoring import LABEL_MAP
+from stages.lib.model.optimizer import configure_optimizer
+from stages.lib.model.tokenized import load_side
+from stages.lib.model.trainable_model import apply_peft_adapters, instantiate_model
 from stages.lib.model.trainer import LabelTrainer
+from stages.lib.model.training_run import collate
 from stages.lib.params.files import load_params
+from stages.lib.params.lora import LoraParams
+from stages.lib.params.model import ModelParams
+from stages.lib.params.training import TrainingParams
 from stages.lib.tables import read_table
 
 WARM_UP_STEPS = 5
@@ -49,7 +60,7 @@ class Clock(TrainerCallback):
             self.rows_per_second /= perf_counter() - self.start
 
 
-def common(params, folder: str, steps: int) -> dict:
+def common(params: SimpleNamespace, folder: str, steps: int) -> dict:
     """Return the arguments that both trainers get."""
     training = params.training
     return {
@@ -74,18 +85,18 @@ def rate(trainer) -> float:
     return clock.rows_per_second
 
 
-def ours(params, steps: int, rows: Dataset, **switches) -> float:
-    """Return the rows a second of this repository's training; `switches` are of the Trainer."""
+def ours(params: SimpleNamespace, steps: int, rows: Dataset, **switches) -> float:
+    """Return the rows a second of our training; `switches` are arguments of the Trainer."""
     set_seed(params.training.seed)
-    label_map = json.loads((train.INPUT / LABEL_MAP).read_text(encoding="utf-8"))
+    label_map = json.loads((FOLDER / LABEL_MAP).read_text(encoding="utf-8"))
     token_ids = [entry["token_id"] for entry in label_map["accounts"]]
-    model = train.instantiate_model(
+    model = instantiate_model(
         params.model,
         token_ids,
         all_weights=False,
         checkpointing=params.training.gradient_checkpointing,
     )
-    model = train.apply_peft_adapters(model, params.lora, params.model)
+    model = apply_peft_adapters(model, params.lora, params.model)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             **{**common(params, folder, steps), **switches},
@@ -95,16 +106,16 @@ def ours(params, steps: int, rows: Dataset, **switches) -> float:
         trainer = LabelTrainer(
             label_smoothing=params.training.label_smoothing,
             train_batch_tokens=params.training.train_batch_tokens,
-            make_optimizer=partial(train.configure_optimizer, training=params.training),
+            make_optimizer=partial(configure_optimizer, training=params.training),
             model=model,
             args=arguments,
             train_dataset=rows,
-            data_collator=train.collate,
+            data_collator=collate,
         )
         return rate(trainer)
 
 
-def theirs(params, steps: int, rows: Dataset, checkpointing: bool | None) -> float:
+def theirs(params: SimpleNamespace, steps: int, rows: Dataset, checkpointing: bool | None) -> float:
     """Return the rows a second of TRL; `checkpointing` None leaves its default."""
     from peft import LoraConfig
     from trl import SFTConfig, SFTTrainer
@@ -112,7 +123,7 @@ def theirs(params, steps: int, rows: Dataset, checkpointing: bool | None) -> flo
     set_seed(params.training.seed)
     base = resolve_base_model(params.model)
     model = AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, params.model.dtype))
-    excluded = {"enabled", "train_label_head", "top_layers"}
+    excluded = {"enabled", "train_label_head"}
     switch = {} if checkpointing is None else {"gradient_checkpointing": checkpointing}
     with tempfile.TemporaryDirectory() as folder:
         trainer = SFTTrainer(
@@ -128,7 +139,7 @@ def theirs(params, steps: int, rows: Dataset, checkpointing: bool | None) -> flo
 
 
 def with_codes(prompts: list[list[int]], codes: list[str], tokenizer) -> Dataset:
-    """Return TRL's rows: each prompt, the account's code behind it, and the end mark."""
+    """Return TRL's rows: each prompt, followed by the account's code and the end mark."""
     answers = [[*tokenizer(code)["input_ids"], tokenizer.eos_token_id] for code in codes]
     pairs = list(zip(prompts, answers, strict=True))
     return Dataset.from_dict(
@@ -140,7 +151,7 @@ def with_codes(prompts: list[list[int]], codes: list[str], tokenizer) -> Dataset
 
 
 def field_named(table, fields: list[str], tokenizer) -> list[list[int]]:
-    """Return prompts as a first attempt writes them: names and values, upper case, line by line."""
+    """Return prompts as a first attempt would write them: upper case, a line for each field."""
     rows = table.select(fields).to_pylist()
     texts = [
         "".join(f"{name.upper()}: {value.upper()}\n" for name, value in row.items()) + "ACCOUNT: "
@@ -149,7 +160,7 @@ def field_named(table, fields: list[str], tokenizer) -> list[list[int]]:
     return tokenizer(texts)["input_ids"]
 
 
-def variants(params, steps: int, rows: Dataset) -> None:
+def variants(params: SimpleNamespace, steps: int, rows: Dataset) -> None:
     """Print the speed of training with one thing changed, each beside a run without the change."""
     threads = torch.get_num_threads()
     rates = []
@@ -165,21 +176,13 @@ def variants(params, steps: int, rows: Dataset) -> None:
     print(f"rows that repeat a prompt and its account: {1 - len(set(pairs)) / len(pairs):.1%}")
 
 
-def main() -> None:
-    logging.set_verbosity_error()
-    arguments = sys.argv[1:]
-    steps = int(next(filter(str.isdigit, arguments), 25))
-    params = load_params(
-        lora=train.LoraParams, model=train.ModelParams, training=train.TrainingParams
-    )
-    rows = load_from_disk(str(train.INPUT / "train"), keep_in_memory=True)
-    if "variants" in arguments:
-        return variants(params, steps, rows)
-    table = read_table("data/split/train.parquet")
-    assert table["row_id"].to_pylist() == rows["row_id"]
+def against_trl(params: SimpleNamespace, steps: int, rows: Dataset) -> None:
+    """Print the speed of TRL on both kinds of prompts, each beside a run of ours."""
+    table = read_table(side_path("train"))
+    assert table[ROW_ID].to_pylist() == list(rows["row_id"])
     tokenizer = AutoTokenizer.from_pretrained(resolve_base_model(params.model))
-    label_map = json.loads((train.INPUT / LABEL_MAP).read_text(encoding="utf-8"))
-    codes = table["acct_code"].to_pylist()
+    label_map = json.loads((FOLDER / LABEL_MAP).read_text(encoding="utf-8"))
+    codes = table[LABEL].to_pylist()
     named = field_named(table, label_map["prompt"]["fields"], tokenizer)
     prompts = {"compact prompts": list(rows["input_ids"]), "field-named prompts": named}
     for name, ids in prompts.items():
@@ -194,6 +197,27 @@ def main() -> None:
                 f"{first / found:.1f} times as fast",
                 flush=True,
             )
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.train", description="Speed of training, against TRL."
+    )
+    parser.add_argument("--steps", type=int, default=25, help="steps that are timed (25)")
+    parser.add_argument(
+        "--variants",
+        action="store_true",
+        help="instead of TRL: one thread, larger batches, compiled, against ours as it is",
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    logging.set_verbosity_error()
+    params = load_params(lora=LoraParams, model=ModelParams, training=TrainingParams)
+    measure = variants if arguments.variants else against_trl
+    measure(params, arguments.steps, load_side("train"))
 
 
 if __name__ == "__main__":

@@ -1,35 +1,38 @@
-"""How many rows a second the evaluation scores, against ``generate()`` on the same model and rows.
+"""Speed of scoring: rows a second of `score`, against ``generate()`` on the same model and rows.
 
-Run ``python -m tests.bench_evaluate [rows]`` after ``dvc repro`` (or ``dvc pull``), on an idle
-machine. It needs ``models/train`` and ``data/tokenize/test``; it is no test and writes nothing.
+    python -m benchmarks.score [--rows 500]
 
-The rows are scored by ``score_rows`` as ``evaluate`` does it. ``generate()`` answers the same
-prompts in three ways: row by row with eight new tokens, as a model that writes an account code
-and an end mark would; in padded batches of eight; and row by row with a single new token. Before
-each of them ours is timed anew. At last some rows are scored account by account, a text each and
-over the full vocabulary, in float32: both must name the same account.
+Run it after ``dvc repro`` or ``dvc pull``, on an idle machine: it needs models/train and
+data/tokenize/test. It writes nothing.
+
+``generate()`` answers the same prompts in three ways: row by row with eight new tokens, like a
+model that writes an account code and an end mark; in padded batches of eight; and row by row with
+a single new token. Each is timed right after ours. At the end some rows are scored account by
+account, with one text for each account and over the full vocabulary, in float32: both ways must
+give the same account.
 """
 
+import argparse
 import json
-import sys
-from pathlib import Path
 from time import perf_counter
 
 import torch
 import torch.nn.functional as F
-from datasets import load_from_disk
 from torch import nn
 from transformers.utils import logging
 
+from stages.lib.contracts.tokenize import LABEL_MAP
+from stages.lib.contracts.train import MODEL
 from stages.lib.model.scoring import TrainedModel, load_trained_model, score_rows
-from stages.lib.params.files import read_param_files
+from stages.lib.model.tokenized import load_side
+from stages.lib.params.files import load_params
+from stages.lib.params.score import ScoreParams
 
-MODEL = Path("models/train")
 CHECKED_ROWS = 4
 
 
 class WholeHead(nn.Module):
-    """The base model's output matrix with the trained rows of the label tokens put into it."""
+    """The base model's output matrix, with the trained rows of the label tokens in it."""
 
     def __init__(self, vocabulary: torch.Tensor, head: nn.Module, token_ids: list[int]):
         super().__init__()
@@ -94,12 +97,20 @@ def check(prompts: list[list[int]], token_ids: list[int], batch_tokens: int) -> 
     print(f"the same account as account by account on all {len(prompts)} rows checked")
 
 
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.score", description="Speed of scoring against generate()."
+    )
+    parser.add_argument("--rows", type=int, default=500, help="test rows to score (500)")
+    return parser.parse_args()
+
+
 def main() -> None:
+    arguments = parse_arguments()
     logging.set_verbosity_error()
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 500
-    batch_tokens = read_param_files(Path())["evaluate"][1]["batch_tokens"]
-    prompts = list(load_from_disk("data/tokenize/test")["input_ids"])[:rows]
-    label_map = json.loads((MODEL / "label_map.json").read_text(encoding="utf-8"))
+    batch_tokens = load_params(score=ScoreParams).score.batch_tokens
+    prompts = list(load_side("test")["input_ids"])[: arguments.rows]
+    label_map = json.loads((MODEL / LABEL_MAP).read_text(encoding="utf-8"))
     token_ids = [entry["token_id"] for entry in label_map["accounts"]]
     trained = load_trained_model(MODEL, False)
     generator = whole_vocabulary(load_trained_model(MODEL, False), token_ids)
