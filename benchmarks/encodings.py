@@ -9,6 +9,7 @@ twice: among all encodings that it knows, and among those alone that are among t
 is also written fifty times over, because the library is made for longer texts.
 """
 
+import argparse
 import sys
 import tempfile
 import time
@@ -61,6 +62,10 @@ def decoded(content: bytes, encoding: str) -> str:
 
 
 def main() -> None:
+    argparse.ArgumentParser(
+        prog="python -m benchmarks.encodings",
+        description="Our search for an encoding against charset-normalizer's.",
+    ).parse_args()
     right, seconds = Counter(), Counter()
     print("| case | written in | " + " | ".join(METHODS) + " |")
     print("|---|---|" + "---|" * len(METHODS))
