@@ -3,14 +3,12 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
-
-from stages.lib.params.section import Section
+from pydantic import BaseModel, ConfigDict, Field
 
 CALIBRATION = Path("data/evaluate/calibration.json")
 
 
-class Calibration(Section):
+class Calibration(BaseModel):
     """The content of the file.
 
     Attributes
@@ -25,6 +23,8 @@ class Calibration(Section):
     rows_made_with : dict of str to object
         The parameters that shape a row, as ``section.key``.
     """
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
     model: str
     temperature: float = Field(gt=0)

@@ -5,7 +5,7 @@ from collections import defaultdict
 from functools import cache
 from typing import NamedTuple
 
-from stages.lib.ledger.normalize import clean_text
+from stages.lib.normalize import clean_text
 
 # Korean puts these behind a word without a space: "복리후생비로" names the account too.
 _PARTICLE = "(?:은|는|이|가|을|를|의|에|로|으로|와|과|도|만)?"

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 
 from stages.lib.contracts.accounts import ACCOUNTS_SCHEMA
 from stages.lib.contracts.roles import column_of_role
-from stages.lib.ledger.normalize import clean_text, is_error, padded
 from stages.lib.ledger.values import map_values
+from stages.lib.normalize import clean_text, is_error, padded
 from stages.lib.params.preprocess import Labels
 
 

@@ -8,8 +8,8 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.lib.ledger.normalize import SIGNS, clean_text
 from stages.lib.ledger.values import map_values
+from stages.lib.normalize import SIGNS, clean_text
 
 # What most cells look like. Arrow reads them without a call for each.
 _PLAIN = {"point": r"^-?\d+(\.\d+)?(E0)?$", "comma": r"^-?\d+(\.\d+E0)?$"}

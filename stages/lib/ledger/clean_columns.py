@@ -11,8 +11,8 @@ from stages.lib.ledger.accounts import find_codes, fits_pattern, unmask_codes
 from stages.lib.ledger.amounts import parse_amounts
 from stages.lib.ledger.date_doubts import Place, doubtful_days
 from stages.lib.ledger.dates import parse_date
-from stages.lib.ledger.normalize import clean_text, is_error
 from stages.lib.ledger.values import map_values
+from stages.lib.normalize import clean_text, is_error
 from stages.lib.params.preprocess import Labels, PreprocessParams
 
 

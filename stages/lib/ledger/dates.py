@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from functools import cache
 from typing import Literal
 
-from stages.lib.ledger.normalize import SIGNS, clean_text
+from stages.lib.normalize import SIGNS, clean_text
 
 # In English, French, German, Spanish, Italian, Portuguese and Dutch, without accents.
 _MONTH_NAMES = (

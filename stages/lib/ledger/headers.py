@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from stages.lib.errors import UserError
 from stages.lib.ledger.cells import cell_text
-from stages.lib.ledger.normalize import clean_text
 from stages.lib.ledger.privacy import mask_personal
+from stages.lib.normalize import clean_text
 from stages.lib.params.ingest import IngestParams, Reading
 
 HEADER_SEARCH_ROWS = 50

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from stdnum import iban, luhn
 
-from stages.lib.ledger.normalize import clean_text
+from stages.lib.normalize import clean_text
 from stages.lib.params.ingest import MaskKind
 
 # For raw cells, where digits have more forms and any distance between them. RE2's own \pN takes a

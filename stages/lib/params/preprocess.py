@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from stages.lib.ledger.normalize import padded
+from stages.lib.normalize import padded
 from stages.lib.params.section import Section
 
 

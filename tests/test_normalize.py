@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.lib.ledger.normalize import clean_text, is_error, padded
+from stages.lib.normalize import clean_text, is_error, padded
 
 
 @pytest.mark.parametrize(
