@@ -125,7 +125,7 @@ def test_padding_without_a_mask_equals_padding_with_one(
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_what_stands_in_the_padding_does_not_matter(trained, prompts, expected):
+def test_the_tokens_of_the_padding_do_not_matter(trained, prompts, expected):
     inputs = pad_right(prompts)
     lengths = inputs["logits_to_keep"] + 1
     padding = torch.arange(inputs["input_ids"].shape[1])[None] >= lengths

@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from accelerate import accelerator
 from base_models import model_params
 from refusals import refused
 from torch.nn.functional import cross_entropy
@@ -78,6 +79,21 @@ def test_a_last_pass_of_one_row_has_a_loss_like_any_other(tokenized, tiny_model,
     found = losses(trainer)  # 40 rows are three passes of 13 and one of 1
     assert len(found) == 8
     assert all(0 < loss < 10 for loss in found)
+
+
+def test_accelerate_deals_the_batches_as_they_are(tokenized, tiny_model, tmp_path, monkeypatch):
+    """Guards ``dataloader_config.even_batches``: else accelerate wants batches of one size."""
+    trainer = small_trainer(tokenized, tiny_model, tmp_path, **QUIET)
+    prepare, seen = accelerator.prepare_data_loader, {}
+    monkeypatch.setattr(
+        accelerator,
+        "prepare_data_loader",
+        lambda *arguments, **settings: seen.update(settings) or prepare(*arguments, **settings),
+    )
+    loader = trainer.get_train_dataloader()
+    assert seen["even_batches"] is False
+    assert trainer.accelerator.even_batches  # as it was
+    assert sum(len(batch["labels"]) for batch in loader) == 40
 
 
 def in_step_3(monkeypatch, fault) -> None:
