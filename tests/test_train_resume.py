@@ -159,7 +159,7 @@ def _child(folder: Path, log: Path, cpu_seconds: float) -> None:
 def forked(monkeypatch):
     """Return a function that trains in a process, and returns its exit code and output."""
     server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["stages.train", "dvclive", "test_train_resume"])
+    server.set_forkserver_preload(["stages.train", "dvclive", "deepspeed", "test_train_resume"])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
@@ -200,6 +200,8 @@ def test_twenty_kills_at_random_moments_change_nothing(tokenized, forked, traine
 @pytest.mark.slow
 def test_a_killed_dvc_takes_the_training_with_it(tokenized, tmp_path):
     folder = copy_of(tokenized, tmp_path / "project", training__num_train_epochs=100_000)
+    (folder / "data/check").mkdir()
+    (folder / "data/check/valid.txt").write_text("as the stage `check` leaves it")
     for command in (["git", "init", "-q"], ["git", "add", "-A"], ["git", "commit", "-qm", "x"]):
         assert run(command, folder).returncode == 0
     process = subprocess.Popen(
