@@ -17,9 +17,11 @@ from small_ledger import ACCOUNTS, ledger_rows, write_new_rows
 
 from stages.lib.tables import read_table
 
-pytestmark = pytest.mark.slow
-
-ALL = ["ingest", "preprocess", "feature", "split", "tokenize", "train", "baseline", "evaluate"]
+ALL = [
+    *("check", "ingest", "preprocess", "feature", "split"),
+    *("tokenize", "train", "score", "baseline", "evaluate"),
+]
+MODEL = ["check", "train", "score", "evaluate"]
 
 
 def dvc(command: str, repository: Path) -> str:
@@ -86,6 +88,7 @@ def test_metrics_and_reports_are_in_git_and_data_and_models_are_not(reproduced):
     assert stray == []
 
 
+@pytest.mark.slow
 def test_a_forced_run_gives_the_same_bytes_in_every_output(reproduced):
     before = locked_outputs(reproduced)
     assert sorted(stages_that_ran(dvc("repro --force", reproduced))) == sorted(ALL)
@@ -93,17 +96,66 @@ def test_a_forced_run_gives_the_same_bytes_in_every_output(reproduced):
     assert run(["git", "status", "--porcelain"], reproduced).stdout == ""
 
 
-def test_another_rank_reruns_train_and_evaluate_only_and_both_are_shown(reproduced, tmp_path):
-    repository = shutil.copytree(reproduced, tmp_path / "repository", symlinks=True)
-    assert stages_that_ran(dvc("exp run -S lora.r=4", repository)) == ["train", "evaluate"]
-    config = json.loads((repository / "models/train/adapter_config.json").read_text())
+@pytest.fixture
+def copy(reproduced, tmp_path) -> Path:
+    """Return a copy of the repository that a test may change."""
+    return shutil.copytree(reproduced, tmp_path / "repository", symlinks=True)
+
+
+def test_another_rank_reruns_only_what_depends_on_the_model_and_both_are_shown(copy):
+    assert stages_that_ran(dvc("exp run -S lora.r=4", copy)) == MODEL
+    config = json.loads((copy / "models/train/adapter_config.json").read_text())
     assert config["r"] == 4
 
-    table = list(csv.DictReader(io.StringIO(dvc("exp show --csv", repository))))
+    table = list(csv.DictReader(io.StringIO(dvc("exp show --csv", copy))))
     (column,) = (name for name in table[0] if name.endswith("lora.r"))
     assert {row[column] for row in table} == {"16", "4"}
     (accuracy,) = (name for name in table[0] if name == "accuracy" or name.endswith(":accuracy"))
     assert all(0 <= float(row[accuracy]) <= 1 for row in table)
+
+
+def files(repository: Path, *folders: str) -> dict[str, bytes]:
+    paths = (path for folder in folders for path in (repository / folder).rglob("*"))
+    return {str(p.relative_to(repository)): p.read_bytes() for p in paths if p.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("-S lora.r=abc", "invalid-parameter"),
+        ("-S ingest.source=data/rwa", "file-not-found"),
+        pytest.param("-S 'feature.fields=[nobody]'", "unsuitable-column", marks=pytest.mark.slow),
+    ],
+)
+def test_a_wrong_value_deletes_nothing_and_the_documented_line_mends_it(copy, change, code):
+    before = files(copy, "data", "models", "metrics")
+    done = run(["dvc", *shlex.split(f"exp run {change}")], copy)
+    assert done.returncode != 0
+    assert f"error[{code}]: params" in done.stderr and "Traceback" not in done.stderr
+    after = files(copy, "data", "models", "metrics")
+    assert {name: before[name] for name in before if name != "data/check/valid.txt"} == after
+    assert run(["git", "restore", "params.yaml", "params_train.yaml"], copy).returncode == 0
+    assert stages_that_ran(dvc("repro", copy)) == []  # out of the run cache
+    assert files(copy, "data", "models", "metrics") == before
+    assert run(["git", "status", "--porcelain"], copy).stdout == ""
+
+
+def test_what_is_judged_or_shown_otherwise_never_touches_the_model(copy):
+    template = copy / "stages/lib/evaluation/report.html"
+    template.write_text(template.read_text(encoding="utf-8") + "<!-- more -->", encoding="utf-8")
+    assert stages_that_ran(dvc("repro", copy)) == ["evaluate"]
+    assert (copy / "metrics/evaluate/report.html").read_text(encoding="utf-8").endswith("more -->")
+    change = "exp run -S params_train.yaml:evaluate.suspect_probability=0.5"
+    assert stages_that_ran(dvc(change, copy)) == ["check", "evaluate"]
+
+
+def test_another_library_that_shapes_a_model_trains_again_and_no_other_does(copy):
+    (copy / "requirements.txt").write_text("")
+    assert stages_that_ran(dvc("repro --dry", copy)) == []
+    pins = copy / "requirements-model.txt"
+    pins.write_text(pins.read_text() + "another==1.0\n")
+    # A dry run stops at the first stage whose inputs are not there yet.
+    assert stages_that_ran(dvc("repro --dry", copy))[:1] == ["train"]
 
 
 # New rows
