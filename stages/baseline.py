@@ -38,6 +38,7 @@ from stages.lib.process import run_stage
 from stages.lib.tables import read_json, read_table, write_json, write_table
 
 METRICS = Path("metrics/baseline/metrics.json")
+SHOWN = ("accuracy", "top3_accuracy", "macro_f1", "log_loss")
 
 
 def encode_sides(sides: dict[str, pa.Table]) -> tuple[list[np.ndarray], int, list[str]]:
@@ -99,7 +100,7 @@ def main() -> None:
         for side, result in zip(SIDES[1:], results, strict=True):
             tables.append(prediction_table(name, side, sides[side][ROW_ID], result, known))
         test = headline(results[1], len(known))
-        metrics |= {f"{name}_accuracy": test["accuracy"], f"{name}_macro_f1": test["macro_f1"]}
+        metrics |= {f"{name}_{key}": test[key] for key in SHOWN}
         margin = 1.96 * np.sqrt(test["accuracy"] * (1 - test["accuracy"]) / len(labels[1]))
         shown = f"accuracy {test['accuracy']:.4f} ± {margin:.4f}, macro-F1 {test['macro_f1']:.4f}"
         print(f"{name:12} {shown} on {len(labels[1]):,} test rows", flush=True)
