@@ -8,7 +8,7 @@ import pytest
 from project import run_stage, write_split
 from tiny_model import write_tiny_model
 
-# One thread for each worker: threads that wait for each other's core take minutes instead of seconds.
+# One thread a worker: threads that wait for each other take minutes instead of seconds.
 os.environ["OMP_NUM_THREADS"] = "1"
 
 # A shell that starts the tests in the background has them, and so their children, ignore SIGINT.
