@@ -74,27 +74,25 @@ def verdict(accuracy: float, gain: float, rows: int) -> str:
     )
 
 
+def result_line(title: str, found: dict[str, float]) -> str:
+    """Return a line of the table of results."""
+    shares = [f"{found[key]:.3f}" for key in ("accuracy", "macro_f1", "top3_accuracy")]
+    return f"| {title} | {' | '.join(shares)} | {found['log_loss']:.2f} |"
+
+
 def result() -> str:
     """Return the table of the model and the baselines, and what it shows."""
-    model, base = read_report("evaluate", "metrics"), read_report("baseline", "metrics")
+    model, base = read_report("evaluate", "metrics"), read_report("baseline")
     sides = read_report("split")["sides"]
     train, test = (sides[side]["rows"] for side in ("train", "test"))
     lines = [
         f"| {train:,} rows train, {test:,} others test | accuracy | macro-F1 | top 3 | log loss |",
         "|---|---|---|---|---|",
     ]
-    lines.append(
-        f"| fine-tuned {measured('model')} | {model['accuracy']:.3f} | {model['macro_f1']:.3f} "
-        f"| {model['top3_accuracy']:.3f} | {model['log_loss']:.2f} |"
-    )
-    shown = [name for name in TITLES if f"{name}_accuracy" in base and name != "majority"]
-    for name in sorted(shown, key=lambda name: -base[f"{name}_accuracy"]):
-        more = [base.get(f"{name}_{metric}") for metric in ("top3_accuracy", "log_loss")]
-        cells = [f"{base[f'{name}_{metric}']:.3f}" for metric in ("accuracy", "macro_f1")]
-        cells += [
-            "–" if v is None else f"{v:.{digits}f}" for v, digits in zip(more, (3, 2), strict=True)
-        ]
-        lines.append(f"| {TITLES[name]} | {' | '.join(cells)} |")
+    lines.append(result_line(f"fine-tuned {measured('model')}", model))
+    others = {name: found for name, found in base.items() if name != "majority"}
+    for name, found in sorted(others.items(), key=lambda item: -item[1]["accuracy"]):
+        lines.append(result_line(TITLES[name], found))
     return "\n".join([*lines, "", verdict(model["accuracy"], model["accuracy_gain"], test)])
 
 

@@ -208,3 +208,13 @@ def test_import_needs_neither_torch_nor_scikit_learn():
         cwd=Path(__file__).parents[1],
     )
     assert found.stdout == "[]\n"
+
+
+def test_the_report_has_more_figures_of_each_baseline(workspace):
+    baseline.main()
+    report = read_json(baseline.REPORT)
+    assert list(report) == list(NAMES)
+    for name, found in report.items():
+        assert {"accuracy", "top3_accuracy", "macro_f1", "log_loss", "ece"} <= found.keys()
+        assert found["accuracy"] == metrics()[f"{name}_accuracy"]
+        assert found["accuracy"] <= found["top3_accuracy"] <= 1

@@ -91,7 +91,7 @@ def test_two_workers_run_all_that_can_run_and_a_mistake_stops_only_itself(queued
     _, tasks, logs = queued
     assert len(tasks) == 4
     assert {name for name, end in tasks.items() if end != "Success"} == {"mistake"}, logs
-    assert "error[unknown-modules]: params.yaml: lora.target_modules" in logs["mistake"]
+    assert "error[unsuitable-modules]: params.yaml: lora.target_modules" in logs["mistake"]
 
 
 def test_queued_experiments_never_recompute_shared_data(queued):

@@ -21,13 +21,11 @@ class UserError(Exception):
         What to do about it, naming the likely cause.
     """
 
-    def __init__(self, code: str, where: object = "", problem: str = "", action: str = ""):
+    def __init__(self, code: str, where: object, problem: str, action: str = ""):
         super().__init__(code, str(where), problem, action)  # what pickle passes on
         self.code, self.where, self.problem, self.action = code, str(where), problem, action
 
     def __str__(self) -> str:
-        if not self.where:  # TRANSITION
-            return self.code
         return f"{self.where}: {self.problem}" + (f"; {self.action}" if self.action else "")
 
 

@@ -186,7 +186,7 @@ def test_a_workbook_with_encrypted_parts_is_one_line(tmp_path):
         at = flags - len(head)
         content = head.join([first, *(p[:at] + bytes([p[at] | 1]) + p[at + 1 :] for p in parts)])
     path.write_bytes(content)
-    with refused("file-damaged", str(path), "encrypted"):
+    with refused("damaged-file", str(path), "encrypted"):
         sheets(path)
 
 

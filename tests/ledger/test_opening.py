@@ -20,5 +20,5 @@ def test_a_file_is_unpacked_if_it_is_packed(tmp_path, content):
 )
 def test_a_damaged_file_is_named_in_one_line(error, what):
     found = damaged(Path("raw/a.csv"), error)
-    assert (found.code, found.where) == ("file-damaged", "raw/a.csv")
+    assert (found.code, found.where) == ("damaged-file", "raw/a.csv")
     assert what in str(found) and "\n" not in str(found) and "second" not in str(found)

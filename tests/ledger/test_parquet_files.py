@@ -82,9 +82,9 @@ def test_a_truncated_file_is_named(tmp_path, cut):
     content = path.read_bytes()
     path.write_bytes(content[: int(cut * len(content))])
     for function in (column_names, has_page_checksums, lambda path: list(read_batches(path, 9))):
-        with refused("file-damaged", str(path)):
+        with refused("damaged-file", str(path)):
             function(path)
-    with refused("file-damaged", str(path)):
+    with refused("damaged-file", str(path)):
         read(tmp_path)
 
 
@@ -121,5 +121,5 @@ def test_where_pages_have_checksums_a_changed_byte_is_noticed(tmp_path):
     content = path.read_bytes()
     assert content.count(b"TRAVEL") == 1
     path.write_bytes(content.replace(b"TRAVEL", b"GRAVEL"))
-    with refused("file-damaged", str(path)):
+    with refused("damaged-file", str(path)):
         read(tmp_path)

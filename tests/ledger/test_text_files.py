@@ -73,9 +73,9 @@ def test_a_damaged_gzip_file_is_refused(tmp_path, where):
     whole = gzip.compress(csv_text([HEADER, *many(2000)]).encode())
     content = whole[:-20] if where == "end" else whole[:400] + bytes(8) + whole[408:]
     (tmp_path / "a.csv.gz").write_bytes(content)
-    with refused("file-damaged", "a.csv.gz"):
+    with refused("damaged-file", "a.csv.gz"):
         text_of(tmp_path / "a.csv.gz")
-    with refused("file-damaged", "a.csv.gz"):
+    with refused("damaged-file", "a.csv.gz"):
         read(tmp_path)
 
 

@@ -86,14 +86,14 @@ def test_damaged_workbooks_are_named(tmp_path, name, how):
     WRITERS[name](path)
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * 2 // 3] if how == "truncated" else b"PK\x03\x04" * 99)
-    with refused("file-damaged", str(path)):
+    with refused("damaged-file", str(path)):
         sheets(path)
 
 
 def test_a_crash_of_the_reader_is_one_line(tmp_path, capfd):
     path = tmp_path / "a.xls"
     path.write_bytes((DATA / "errors.xls").read_bytes()[:4500])
-    with refused("file-damaged", str(path)):
+    with refused("damaged-file", str(path)):
         sheets(path)
     assert "panicked" not in capfd.readouterr().err
 

@@ -259,7 +259,7 @@ def find_encoding(path: Path) -> str:
     Raises
     ------
     UserError
-        ``file-packed``, ``file-not-a-ledger``: the file is no text. ``file-damaged``: it cannot be
+        ``file-packed``, ``file-not-a-ledger``: the file is no text. ``damaged-file``: it cannot be
         read to its end. ``encoding-unclear``: several encodings are possible, or none that is known
         here. ``encoding-mixed``: some lines are UTF-8, the others are not.
     """

@@ -19,7 +19,7 @@ def unpacked(file: io.BufferedReader) -> io.BufferedIOBase:
 def damaged(path: Path, error: BaseException) -> UserError:
     """Return the error that says that the file at `path` is not complete."""
     return UserError(
-        "file-damaged",
+        "damaged-file",
         path,
         f"cannot be read, it seems truncated or corrupt: {first_line(error)}",
         "export or copy it again",

@@ -38,7 +38,7 @@ def read_batches(path: Path, rows: int | None) -> Iterator[pa.RecordBatch]:
     Raises
     ------
     UserError
-        ``file-damaged``.
+        ``damaged-file``.
     """
     with _errors_in_one_line(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
         if not file.metadata.num_rows:
@@ -125,7 +125,7 @@ def batch_records(path: Path, batch: pa.RecordBatch, first: int, used: set[int])
     Raises
     ------
     UserError
-        ``file-damaged``; ``column-of-bytes``: a used column has bytes that are no text.
+        ``damaged-file``; ``column-of-bytes``: a used column has bytes that are no text.
     """
     try:
         cells = [_cells(column, place in used) for place, column in enumerate(batch)]

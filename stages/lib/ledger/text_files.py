@@ -73,7 +73,7 @@ def text_blocks(
     Raises
     ------
     UserError
-        ``file-damaged``, ``encoding-unknown``, ``encoding-wrong``; ``line-too-long``.
+        ``damaged-file``, ``encoding-unknown``, ``encoding-wrong``; ``line-too-long``.
     """
     line, rest = 1, ""
     try:

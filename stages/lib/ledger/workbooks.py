@@ -117,7 +117,7 @@ def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iter
     Raises
     ------
     UserError
-        ``file-damaged``, ``file-locked``, ``file-packed``; ``sheet-not-found``: none fits.
+        ``damaged-file``, ``file-locked``, ``file-packed``; ``sheet-not-found``: none fits.
     """
     import python_calamine as calamine
 
