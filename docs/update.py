@@ -115,7 +115,7 @@ def posted() -> str:
     for target in (95, 99):
         rate, right = (found[f"autopost{target}_{part}"] for part in ("rate", "precision"))
         if not rate:
-            parts.append(f"for {target} % no threshold was found, so no row is posted")
+            parts.append(f"for {target} % no row is posted")
         else:
             parts.append(
                 f"the threshold for {target} % posts {100 * rate:.1f} % of the test rows, and "
