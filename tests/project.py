@@ -1,6 +1,7 @@
 """Copies of the project with small data, and commands run in them."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def run_stage(name: str, folder: Path, **extra: str) -> subprocess.CompletedProc
 
 
 def copy_project(folder: Path) -> Path:
-    """Copy code and parameters as they stand, without data, to `folder`."""
+    """Copy code and parameters as they are now, without data, to `folder`."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     for name in filter(None, names.split("\0")):
@@ -83,7 +84,7 @@ def copy_project(folder: Path) -> Path:
 
 
 def clone_project(folder: Path, model: Path) -> Path:
-    """Make a git repository of the project as it stands, with the small ledger and tiny model."""
+    """Make a git repository of the project as it is now, with the small ledger and tiny model."""
     copy_project(folder)
     write_ledger(folder / "data/raw/ledger.csv", ledger_rows())
     set_params(folder, tiny_params(model))
@@ -96,7 +97,7 @@ def clone_project(folder: Path, model: Path) -> Path:
 def write_split(folder: Path, model: Path) -> Path:
     """Copy the project to `folder` with tiny parameters, and deal the small ledger by hand.
 
-    So that tests of the model's stages do not stand on those of the ledger's.
+    So tests of the model's stages do not depend on the ledger's.
     """
     import pyarrow as pa
 
@@ -116,10 +117,27 @@ def write_split(folder: Path, model: Path) -> Path:
             "acct_code": [row[4] for row in rows],
         }
     )
-    parts = {"train": (0, 40), "val": (40, 8), "test": (48, 12)}  # 5999 stands in test only
+    parts = {"train": (0, 40), "val": (40, 8), "test": (48, 12)}  # only test has 5999
     for side, (start, size) in parts.items():
         write_table(table.slice(start, size), folder / f"data/split/{side}.parquet")
     chart = {code: name for code, (name, *_) in ACCOUNTS.items()}
     accounts = {"acct_code": sorted(chart), "acct_name": [chart[c] for c in sorted(chart)]}
     write_table(pa.table(accounts), folder / "data/preprocess/accounts.parquet")
     return folder
+
+
+def stages_that_ran(output: str) -> list[str]:
+    """Return the stages that `dvc` said it ran, in order."""
+    return re.findall(r"Running stage '(\w+)'", output)
+
+
+def locked_outputs(repository: Path) -> dict[str, str]:
+    """Return the md5 of each output in dvc.lock."""
+    lock = YAML(typ="safe").load(repository / "dvc.lock")
+    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
+
+
+def files(repository: Path, *folders: str) -> dict[str, bytes]:
+    """Return the content of each file below these folders of a repository."""
+    paths = (path for folder in folders for path in (repository / folder).rglob("*"))
+    return {str(p.relative_to(repository)): p.read_bytes() for p in paths if p.is_file()}

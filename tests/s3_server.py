@@ -17,7 +17,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from project import ROOT, run
-from ruamel.yaml import YAML
 
 BUCKET = "ledger"
 USERS = {
@@ -164,10 +163,6 @@ def git(command: str, repository: Path) -> str:
     return done.stdout
 
 
-def stages_that_ran(output: str) -> list[str]:
-    return re.findall(r"Running stage '(\w+)'", output)
-
-
 def documented_lines(page: str, start: str) -> list[str]:
     """Return the lines of shell in ``docs/PAGE.md`` that begin with `start`, without remarks."""
     text = (ROOT / f"docs/{page}.md").read_text(encoding="utf-8")
@@ -181,11 +176,6 @@ def add_remote(repository: Path, url: str, path: str) -> None:
     for line in documented_lines("storage", "dvc remote"):
         dvc(line.removeprefix("dvc ").replace("BUCKET/PATH", path), repository)
     dvc(f"remote modify store endpointurl {url}", repository)
-
-
-def locked_outputs(repository: Path) -> dict[str, str]:
-    lock = YAML(typ="safe").load(repository / "dvc.lock")
-    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
 
 
 def commit(repository: Path, message: str) -> None:

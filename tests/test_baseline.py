@@ -1,7 +1,5 @@
 """The stage baseline on small ledgers whose answers are known, and the files that it writes."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -194,20 +192,6 @@ def test_a_single_account_is_refused(workspace):
     write_table(with_column(workspace["train"], "acct_code", "0101"), side_path("train"))
     with refused("one-account", str(side_path("train")), "0101"):
         baseline.main()
-
-
-def test_import_needs_neither_torch_nor_scikit_learn():
-    code = (
-        "import sys, stages.baseline; print([m for m in ('torch', 'sklearn') if m in sys.modules])"
-    )
-    found = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=Path(__file__).parents[1],
-    )
-    assert found.stdout == "[]\n"
 
 
 def test_the_report_has_more_figures_of_each_baseline(workspace):

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from collections import Counter
 from pathlib import Path
 
@@ -11,7 +10,6 @@ import pyarrow.parquet as pq
 import pytest
 import sklearn.metrics as reference
 from html_check import check_page
-from project import ROOT, run
 from refusals import refused
 from scored_ledger import ACCOUNTS, MADE_WITH, MODEL, write_scores, write_workspace
 
@@ -279,9 +277,3 @@ def test_without_a_text_field_there_is_no_description_slice(workspace):
     path.write_text(path.read_text().replace('"text"', '"category"'))
     evaluate.main()
     assert "description" not in {row["slice"] for row in read_rows("slices")}
-
-
-def test_it_loads_no_model_code():
-    heavy = "{'torch', 'transformers', 'peft', 'datasets', 'sklearn', 'matplotlib'}"
-    code = f"import sys, stages.evaluate; print({heavy} & {{*sys.modules}})"
-    assert run([sys.executable, "-c", code], ROOT).stdout == "set()\n"

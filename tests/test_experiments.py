@@ -12,16 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from project import environment, run
-from s3_server import (
-    attempt,
-    documented_lines,
-    dvc,
-    git,
-    locked_outputs,
-    login,
-    stages_that_ran,
-)
+from project import environment, files, locked_outputs, run, stages_that_ran
+from s3_server import attempt, documented_lines, dvc, git, login
 
 pytestmark = pytest.mark.slow
 pytest_plugins = ["team"]
@@ -41,10 +33,7 @@ def shown(repository: Path, *options: str) -> list[dict[str, str]]:
 
 
 def outputs(repository: Path) -> dict[str, bytes]:
-    paths = (
-        path for name in ("data", "models", "metrics") for path in (repository / name).rglob("*")
-    )
-    return {str(p.relative_to(repository)): p.read_bytes() for p in paths if p.is_file()}
+    return files(repository, "data", "models", "metrics")
 
 
 # Queues ------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import re
 import shlex
 import shutil
 import subprocess
@@ -11,8 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from project import clone_project, run
-from ruamel.yaml import YAML
+from project import clone_project, files, locked_outputs, run, stages_that_ran
 from small_ledger import ACCOUNTS, ledger_rows, write_new_rows
 
 from stages.lib.tables import read_table
@@ -28,15 +26,6 @@ def dvc(command: str, repository: Path) -> str:
     done = run(["dvc", *shlex.split(command)], repository)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def stages_that_ran(output: str) -> list[str]:
-    return re.findall(r"Running stage '(\w+)'", output)
-
-
-def locked_outputs(repository: Path) -> dict[str, str]:
-    lock = YAML(typ="safe").load(repository / "dvc.lock")
-    return {out["path"]: out["md5"] for stage in lock["stages"].values() for out in stage["outs"]}
 
 
 def commit(repository: Path) -> None:
@@ -112,11 +101,6 @@ def test_another_rank_reruns_only_what_depends_on_the_model_and_both_are_shown(c
     assert {row[column] for row in table} == {"16", "4"}
     (accuracy,) = (name for name in table[0] if name == "accuracy" or name.endswith(":accuracy"))
     assert all(0 <= float(row[accuracy]) <= 1 for row in table)
-
-
-def files(repository: Path, *folders: str) -> dict[str, bytes]:
-    paths = (path for folder in folders for path in (repository / folder).rglob("*"))
-    return {str(p.relative_to(repository)): p.read_bytes() for p in paths if p.is_file()}
 
 
 @pytest.mark.parametrize(

