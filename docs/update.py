@@ -62,10 +62,11 @@ def verdict(accuracy: float, gain: float, rows: int) -> str:
     """
     points, within = 100 * abs(gain), 100 * margin(accuracy, rows)
     if abs(gain) <= margin(accuracy, rows):
+        side = "above" if gain >= 0 else "below"
         return (
-            f"On these rows the language model is not shown to be better than the best "
-            f"baseline: their accuracies differ by {points:.1f} points, and each has a margin of "
-            f"±{within:.1f} points (95 %)."
+            f"On these rows the language model's accuracy is {points:.1f} points {side} that of "
+            f"the best baseline. Each has a margin of ±{within:.1f} points (95 %), so the rows do "
+            "not show which is better."
         )
     more = "more" if gain > 0 else "less"
     return (

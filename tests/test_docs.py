@@ -79,9 +79,9 @@ def test_check_fails_if_a_figure_is_out_of_date(tmp_path, monkeypatch):
     [
         (0.03, "more accurate"),
         (-0.03, "less accurate"),
-        (0.01, "not shown to be better"),
-        (-0.01, "not shown to be better"),
-        (0.0, "not shown to be better"),
+        (0.01, "above"),
+        (-0.01, "below"),
+        (0.0, "above"),
     ],
 )
 def test_the_sentence_about_the_result_follows_from_the_numbers(gain, expected):
