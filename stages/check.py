@@ -8,6 +8,7 @@ Reads params.yaml and params_train.yaml, and looks whether the ledger is there. 
 that read it. Parameters: all.
 """
 
+import os
 from pathlib import Path
 
 from stages.lib.errors import UserError, UserErrors
@@ -52,10 +53,11 @@ def check_source(source: str, lock: Path = Path("dvc.lock")) -> list[UserError]:
     The ledger may be on one machine only. Its path is then in dvc.lock, and ``--allow-missing``
     makes DVC use the tables that were made from it.
     """
-    if Path(source).exists():
+    if os.path.exists(source):
         return []
-    locked = read_yaml(lock)["stages"].get("ingest", {}) if lock.exists() else {}
-    if source in [dep["path"] for dep in locked.get("deps", [])]:
+    stages = read_yaml(lock).get("stages") if lock.exists() else None
+    locked = (stages or {}).get("ingest") or {}
+    if source in [dep.get("path") for dep in locked.get("deps") or []]:
         return []
     where, problem = "params.yaml: ingest.source", f"there is no file or folder {source}"
     action = "correct the path; patterns such as *.csv belong in ingest.files"
@@ -63,9 +65,12 @@ def check_source(source: str, lock: Path = Path("dvc.lock")) -> list[UserError]:
 
 
 def main() -> None:
-    params = load_params(**SECTIONS)
-    errors = [*check_no_other_sections(SECTIONS), *check_agreement(params)]
-    if errors := [*errors, *check_source(params.ingest.source)]:
+    others = check_no_other_sections(SECTIONS)
+    try:
+        params = load_params(**SECTIONS)
+    except UserErrors as errors:
+        raise UserErrors([*errors.errors, *others]) from None
+    if errors := [*others, *check_agreement(params), *check_source(params.ingest.source)]:
         raise UserErrors(errors)
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text("All parameters are valid.\n", encoding="utf-8", newline="\n")

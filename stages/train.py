@@ -21,7 +21,7 @@ import transformers
 from stages.lib.contracts.tokenize import FOLDER as INPUT
 from stages.lib.contracts.tokenize import LABEL_MAP
 from stages.lib.contracts.train import METRICS, MODEL
-from stages.lib.errors import UserErrors
+from stages.lib.errors import UserError, UserErrors
 from stages.lib.model.base_model import pin_revision
 from stages.lib.model.checkpoints import loaded_code, scratch_folder
 from stages.lib.model.deepspeed_config import configure_deepspeed
@@ -62,6 +62,9 @@ def main() -> None:
         raise UserErrors(errors)
     deepspeed = configure_deepspeed(params.deepspeed, params.training)
     sides = {side: load_side(side) for side in ("train", "val")}
+    if not (INPUT / LABEL_MAP).is_file():
+        action = "build it with 'dvc repro tokenize'"
+        raise UserError("file-not-found", INPUT / LABEL_MAP, "not found", action)
     check_launch(*launched_processes(), len(sides["train"]), torch.cuda.device_count())
     sides["val"] = fixed_subset(sides["val"], params.training.max_eval_rows, params.training.seed)
     if deepspeed:

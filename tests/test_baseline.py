@@ -40,7 +40,7 @@ def make_side(first_row: int, rows: int, seed: int) -> pa.Table:
 
 def write_params(fields: list[str], **changes: object) -> None:
     section = {
-        "lookup_columns": ["group", "division"],
+        "lookup_columns": ["group", "purpose"],
         "word_ngrams": 2,
         "character_fields": ["merchant"],
         "character_ngrams": 4,

@@ -69,3 +69,14 @@ def test_a_damaged_model_leaves_no_scores(trained, tmp_path):
     with chdir(folder), refused("damaged-model", "models/train/adapter_config.json"):
         score.main()
     assert not (folder / "data/score").exists()
+
+
+def test_prompts_of_another_form_than_the_model_learned_are_refused(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "project")
+    path = folder / "data/tokenize/label_map.json"
+    content = json.loads(path.read_text())
+    content["prompt"]["max_tokens"] += 1
+    path.write_text(json.dumps(content))
+    with chdir(folder), refused("other-prompts", "data/tokenize", "models/train"):
+        score.main()
+    assert not (folder / "data/score").exists()

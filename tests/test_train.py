@@ -192,6 +192,13 @@ def test_a_training_that_cannot_begin_is_one_line(tokenized, tmp_path, values, c
     assert not (folder / "models").exists()
 
 
+def test_a_lost_label_map_is_one_line(tokenized, tmp_path):
+    folder = copy_of(tokenized, tmp_path / "project")
+    (folder / "data/tokenize/label_map.json").unlink()
+    with refused("file-not-found", "data/tokenize/label_map.json", "dvc repro tokenize"):
+        train_in(folder)
+
+
 def test_more_processes_than_rows_are_refused(tokenized, tmp_path, monkeypatch):
     folder = copy_of(tokenized, tmp_path / "project")
     monkeypatch.setenv("WORLD_SIZE", "41")

@@ -27,6 +27,8 @@ ROWS_PER_GROUP = 100_000
 # Bytes of the digest before the footer, and of the mark that a parquet file begins with.
 _SEAL = 16
 _MAGIC = 4
+# The one other library that gives pages checksums unless told otherwise, as of Spark.
+_OTHER_WRITER = "parquet-mr"
 
 
 @contextmanager
@@ -130,32 +132,40 @@ def _seal(path: Path) -> None:
         file.write(blake2b(footer, digest_size=_SEAL).digest() + footer)
 
 
+def first_page_has_checksum(file: BinaryIO) -> bool:
+    """Return whether the first page of an open parquet file has a checksum.
+
+    Writers give one to every page or to none. The bytes are read here, because pyarrow may abort
+    the process if it is asked for a column of a damaged footer.
+    """
+    # The checksum is field 4 of the page's header (parquet.thrift, PageHeader). In Thrift's compact
+    # protocol a field is one byte, then here a number of one or more bytes.
+    file.seek(_MAGIC)
+    for _ in ("type", "uncompressed_page_size", "compressed_page_size"):
+        file.read(1)
+        while file.read(1) >= b"\x80":
+            pass
+    return file.read(1) == b"\x15"
+
+
 def _has_seal(path: Path) -> bool:
     """Tell whether the file has a seal, and so was written here.
 
     Raises
     ------
     UserError
-        It has one that does not fit the footer.
+        It has none that fits the footer, although its pages have checksums, as all pages that are
+        written here have.
     """
     with open(path, "rb") as file:
         start, footer = _footer(file)
         file.seek(max(0, start - _SEAL))
         if file.read(_SEAL) == blake2b(footer, digest_size=_SEAL).digest():
             return True
-    metadata = pq.read_metadata(path)
-    chunks = [
-        metadata.row_group(i).column(j)
-        for i in range(metadata.num_row_groups)
-        for j in range(metadata.num_columns)
-    ]
-    ends = [
-        (c.dictionary_page_offset or c.data_page_offset) + c.total_compressed_size for c in chunks
-    ]
-    # Only here are as many bytes between the last page and the footer.
-    if start - max(ends, default=_MAGIC) == _SEAL:
-        raise _unreadable(path, "its footer is damaged")
-    return False
+        writer = pq.read_metadata(path).created_by or ""
+        if first_page_has_checksum(file) and not writer.startswith(_OTHER_WRITER):
+            raise _unreadable(path, "its footer is damaged")
+        return False
 
 
 @cache

@@ -49,6 +49,13 @@ def test_scores_of_two_models_are_refused(tmp_path, logits, split):
         inputs.read_scores(split)
 
 
+def test_scores_that_do_not_name_their_model_are_refused(split):
+    path = scores_path("test")
+    write_table(read_table(path).replace_schema_metadata(None), path)
+    with refused("damaged-file", str(path)):
+        inputs.read_scores(split)
+
+
 def test_baselines_are_told_apart_by_side(split):
     found = inputs.read_baselines(split)
     assert {side: list(tables) for side, tables in found.items()} == {

@@ -48,6 +48,10 @@ def mask(text: str) -> str:
         ("3333-01-1234567", "[bank_account]"),
         ("a/c no. 12345678", "a/c no. [bank_account]"),
         ("pay DE89 3704 0044 0532 0130 00 now", "pay [bank_account] now"),
+        ("pay BE68 5390 0754 7034 now", "pay [bank_account] now"),  # "now" looks like a last group
+        ("ES91 2100 0418 4502 0005 1332 paid", "[bank_account] paid"),
+        ("iban BE68539007547034 rent 2019", "iban [bank_account] rent 2019"),
+        ("MA64011519000001205000534921", "[bank_account]"),  # Morocco is not in SWIFT's registry
         ("GB82WEST12345698765432", "[bank_account]"),
         ("no.4111111111111111", "no.[card]"),
         ("카드4111111111111111승인", "카드[card]승인"),

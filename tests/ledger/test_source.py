@@ -45,9 +45,9 @@ def test_a_source_may_be_one_file(folder):
 
 
 def test_a_source_without_files_is_refused(folder):
-    with refused("file-not-found", "ingest.source", "*.pdf", "2019/a.CSV", "ingest.files"):
+    with refused("file-not-found", str(folder), "*.pdf", "2019/a.CSV", "ingest.files"):
         find_files(str(folder), ["*.pdf"])
-    with refused("file-not-found", "ingest.source", "elsewhere"):
+    with refused("file-not-found", "elsewhere"):
         find_files(str(folder / "elsewhere"), ["*"])
     with refused("file-not-found", str(folder / "*.csv"), "ingest.files"):
         find_files(str(folder / "*.csv"), ["*"])

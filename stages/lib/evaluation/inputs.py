@@ -43,6 +43,9 @@ def read_scores(split: dict[str, pa.Table]) -> tuple[list[str], dict[str, np.nda
     """
     tables = {side: read_table(scores_path(side)) for side in SCORED_SIDES}
     for side, table in tables.items():
+        if not {b"accounts", b"model"} <= (table.schema.metadata or {}).keys():
+            problem = "its metadata do not name the accounts and the model"
+            raise UserError("damaged-file", scores_path(side), problem, REBUILD)
         check_rows(scores_path(side), table[ROW_ID], side, split[side])
     val, test = tables["val"], tables["test"]
     if (accounts_of(val), model_of(val)) != (accounts_of(test), model_of(test)):

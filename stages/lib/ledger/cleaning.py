@@ -200,7 +200,7 @@ def find_context(scans: list[Scan], params: PreprocessParams) -> Context:
 def find_repeated(scans: list[Scan], reject: bool) -> list[np.ndarray]:
     """Return for each group which rows repeat an earlier row of any group, bool (rows,) each.
 
-    None does if `reject` is false.
+    If `reject` is false, all are False.
     """
     sizes = [len(scan.digests) for scan in scans]
     repeated = np.zeros(sum(sizes), bool)

@@ -9,8 +9,8 @@ import pyarrow.compute as pc
 from stages.lib.ledger.privacy import mask_personal
 from stages.lib.params.ingest import IngestParams
 
-# So many cells of a part are compared with the role of their column, and so many different values
-# with those of other files: enough to notice a moved column.
+# This many cells of a part are compared with the role of their column, and this many different
+# values with those of other files: enough to notice a moved column.
 CHECKED_CELLS = 1_000
 VOCABULARY = 300
 

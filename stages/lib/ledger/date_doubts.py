@@ -25,7 +25,7 @@ def dates_of_digits(raw: pa.Table, name: str) -> dict[Place, set[str]]:
 def may_lack_zeros(cells: set[str], order: str) -> bool:
     """Return whether five digits among `cells` may be dates of six digits without the leading zero.
 
-    Such as ``40124`` for ``040124`` (in the order of `order`), where the other reading is Excel's
+    An example is ``40124`` for ``040124`` (in the order of `order`). The other reading is Excel's
     count of days. The right reading reads more cells than the other one, or as many within a
     shorter time.
     """

@@ -27,7 +27,7 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# How files begin that are no text, or none that has one record a line.
+# How files begin that are not text, or are not text with one record a line.
 _NO_TEXT = re.compile(
     rb"(?P<packed>PK\x03\x04|\xd0\xcf\x11\xe0|\x1f\x8b|PAR1|\x28\xb5\x2f\xfd|7z\xbc\xaf|BZh\d|\xfd7zXZ)"
     rb"|ARROW1\0|SQLite format 3\0|\x89PNG|\xff\xd8\xff|%PDF|\{\\rtf"
@@ -259,7 +259,7 @@ def find_encoding(path: Path) -> str:
     Raises
     ------
     UserError
-        ``file-packed``, ``file-not-a-ledger``: the file is no text. ``damaged-file``: it cannot be
+        ``file-packed``, ``file-not-a-ledger``: the file is not text. ``damaged-file``: it cannot be
         read to its end. ``encoding-unclear``: several encodings are possible, or none that is known
         here. ``encoding-mixed``: some lines are UTF-8, the others are not.
     """

@@ -101,7 +101,7 @@ def find_layout(where: str, rows: list[list], reading: Reading, params: IngestPa
     """
     best, places = _find_header(where, rows, reading, params)
     places |= {name: position - 1 for name, position in reading.positions.items()}
-    # A cell that no column takes may contain bytes that are no text.
+    # A cell that no column takes may contain bytes that are not text.
     header = [
         cell_text(cell).encode("utf-8", "backslashreplace").decode()
         for cell in (rows[best] if best >= 0 else [])

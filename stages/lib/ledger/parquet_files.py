@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,10 +10,7 @@ import pyarrow.parquet as pq
 from stages.lib.errors import UserError
 from stages.lib.ledger.cells import Records
 from stages.lib.ledger.opening import damaged
-
-# Field 4 of a page's header, the checksum, directly after field 3 (parquet.thrift, PageHeader; a
-# field begins with one byte in Thrift's compact protocol: step to its number, type 5 for i32).
-_CHECKSUM = b"\x15"
+from stages.lib.tables import first_page_has_checksum
 
 
 @contextmanager
@@ -61,17 +57,10 @@ def column_names(path: Path) -> tuple[list[str], int]:
         return file.schema_arrow.names, file.metadata.num_rows
 
 
-def _skip_i32(file: BinaryIO) -> None:
-    file.read(1)  # field number and type
-    while file.read(1) >= b"\x80":
-        pass
-
-
 def has_page_checksums(path: Path) -> bool:
     """Return whether the pages of the parquet file at `path` have checksums; True without pages.
 
-    Arrow verifies checksums only where a page has one, and does not say whether it does. Writers
-    give one to every page or to none, so the first page decides.
+    Arrow verifies checksums only where a page has one, and does not say whether it does.
 
     Errors as in `read_batches`.
     """
@@ -79,12 +68,8 @@ def has_page_checksums(path: Path) -> bool:
         metadata = pq.read_metadata(path)
         if not metadata.num_rows or not metadata.num_columns:
             return True
-        column = metadata.row_group(0).column(0)
         with open(path, "rb") as file:
-            file.seek(column.dictionary_page_offset or column.data_page_offset)
-            for _ in ("type", "uncompressed_page_size", "compressed_page_size"):
-                _skip_i32(file)
-            return file.read(1) == _CHECKSUM
+            return first_page_has_checksum(file)
 
 
 def _cells(column: pa.Array, is_used: bool) -> list:
@@ -125,7 +110,7 @@ def batch_records(path: Path, batch: pa.RecordBatch, first: int, used: set[int])
     Raises
     ------
     UserError
-        ``damaged-file``; ``column-of-bytes``: a used column has bytes that are no text.
+        ``damaged-file``; ``column-of-bytes``: a used column has bytes that are not text.
     """
     try:
         cells = [_cells(column, place in used) for place, column in enumerate(batch)]

@@ -17,6 +17,7 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 from stdnum import iban, luhn
+from stdnum.iso7064 import mod_97_10
 
 from stages.lib.normalize import clean_text
 from stages.lib.params.ingest import MaskKind
@@ -83,6 +84,10 @@ def _is_document(match: re.Match) -> bool:
 _IBAN = re.compile(
     r"(?<![a-z0-9])[a-z]{2}\d{2}(?: ?[a-z0-9]{4}){2,7}(?: ?[a-z0-9]{1,3})?(?![a-z0-9])", re.I
 )
+# Countries that use IBANs, but are not in SWIFT's registry.
+_UNREGISTERED = frozenset(
+    "AO BF BJ CF CG CI CM CV DZ GA GQ GW IR KM MA MG ML MZ NE SN TD TG".split()
+)
 _BANK_WORDS = (
     r"(?:국민|신한|우리|하나|농협|기업|카카오|카뱅|토스|케이|케뱅|새마을(?:금고)?|수협|우체국|신협"
     r"|(?:sc)?제일|씨티|산업|대구|부산|광주|전북|경남|제주)?(?:은행|뱅크)|국민|신한|우리|하나|농협|기업"
@@ -142,11 +147,28 @@ def is_card(digits: str) -> bool:
 
 def is_iban(text: str) -> bool:
     """Return whether `text` is an IBAN: valid check digits (ISO 13616, modulus 97), and the length
-    and groups of its country in the registry of SWIFT.
+    and groups that SWIFT's registry has for its country.
 
-    A country's own check digits inside of the number are not verified: some are not public.
+    A country's own check digits inside of the number are not verified: some are not public. Some
+    countries use IBANs and are not in the registry. Of theirs only the check digits are verified.
     """
-    return iban.is_valid(text, check_country=False)
+    if iban.is_valid(text, check_country=False):
+        return True
+    number = iban.compact(text)
+    return (
+        number[:2] in _UNREGISTERED
+        and 15 <= len(number) <= 34
+        and mod_97_10.is_valid(number[4:] + number[:4])
+    )
+
+
+def iban_length(text: str) -> int:
+    """Return the length of the IBAN that `text` begins with, 0 if it begins with none.
+
+    A word that follows may look like the last group of the number.
+    """
+    ends = [len(text), *(match.start() for match in re.finditer(" ", text))]
+    return next((end for end in sorted(ends, reverse=True) if is_iban(text[:end])), 0)
 
 
 def is_birth(year: str, month: str, day: str, century: str) -> bool:
@@ -221,7 +243,7 @@ def _phone_near(match: re.Match) -> bool:
 _RULES: tuple[tuple[MaskKind, re.Pattern, Callable[[re.Match], bool]], ...] = (
     ("email", _EMAIL, lambda match: True),
     ("email", _WIDE_EMAIL, lambda match: True),
-    ("bank_account", _IBAN, lambda match: is_iban(match[0])),
+    ("bank_account", _IBAN, lambda match: iban_length(match[0]) > 0),
     ("card", _CARD, _card),
     ("bank_account", _BANK_NEAR, _bank_near),
     ("resident_number", _RESIDENT, _resident),
@@ -250,7 +272,9 @@ def mask_personal(text: str, kinds: Iterable[MaskKind]) -> tuple[str, Counter]:
                 if not proves(match):
                     return match[0]
                 found[kind] += 1
-                return (match[1] if pattern in _ANNOUNCED else "") + f"[{kind}]"
+                before = match[1] if pattern in _ANNOUNCED else ""
+                behind = match[0][iban_length(match[0]) :] if pattern is _IBAN else ""
+                return f"{before}[{kind}]{behind}"
 
             text = pattern.sub(masked, text)
     return (text if found else raw), found

@@ -17,7 +17,7 @@ from stages.lib.ledger.headers import Layout, header_key
 from stages.lib.ledger.totals import find_totals
 from stages.lib.params.ingest import IngestParams, Reading
 
-# Rows that are no transactions: they are counted and kept, but say nothing about the data.
+# Rows that are not transactions: they are counted and kept, but say nothing about the data.
 NOT_TRANSACTIONS = ("blank row", "subtotal", "repeated header", "above the header")
 # What follows such a row would be read from the wrong columns.
 MOVED_HEADER = "header of other columns"
@@ -44,7 +44,7 @@ def _text_column(cells: list, role: str) -> pa.Array:
     column = pa.array(texts, pa.string())
     if pc.any(pc.match_substring(column, "\0")).as_py():
         column = pc.replace_substring(column, "\0", "")
-    # So programs write codes that Excel must not take for numbers: ="0101".
+    # Some programs write codes like this, so that Excel does not read them as numbers: ="0101".
     if pc.any(pc.starts_with(column, '="')).as_py():
         column = pc.replace_substring_regex(column, r'^="([^"]*)"$', r"\1")
     return column

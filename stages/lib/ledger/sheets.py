@@ -25,7 +25,7 @@ class Sheet:
         False for a parquet file whose pages have none.
     rows_read : int
     reasons : Counter of str
-        Rows that are no transactions, by reason.
+        Rows that are not transactions, by reason.
     masked : Counter of (str, str)
         Cells with personal data, by column and kind.
     content : dict of str to Content

@@ -91,8 +91,8 @@ def find_files(source: str, patterns: list[str]) -> Source:
         is_pattern = any(c in source for c in "*?[")
         raise UserError(
             "file-not-found",
-            _SOURCE,
-            f"{source}: there is no such file or folder",
+            source,
+            "there is no such file or folder",
             "name the folder here, and patterns in ingest.files" if is_pattern else "correct it",
         )
     read, left_out = [], []
@@ -109,9 +109,8 @@ def find_files(source: str, patterns: list[str]) -> Source:
     if not read:
         raise UserError(
             "file-not-found",
-            _SOURCE,
-            f"{source}: no file matches {', '.join(patterns)}; found "
-            f"{', '.join(left_out[:5]) or 'none'}",
+            source,
+            f"no file matches {', '.join(patterns)}; found {', '.join(left_out[:5]) or 'none'}",
             "correct ingest.files",
         )
     return Source(read, left_out)

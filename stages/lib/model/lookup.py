@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.lib.contracts.names import GROUP
+from stages.lib.contracts.names import AMOUNT_BUCKET, GROUP
 from stages.lib.errors import UserError
 
 
@@ -29,17 +29,18 @@ def lookup_columns(
     Raises
     ------
     UserError
-        The base table lacks one of `chosen`.
+        One of `chosen` is neither a visible field nor the vendor nor the amount as a word.
     """
     if chosen is None:
         vendors = [GROUP] if pc.any(pc.not_equal(train[GROUP], "")).as_py() else []
         categories = [name for name in fields if roles.get(name) == "category"]
         return vendors + categories[:1] or fields[:1]
-    if missing := [name for name in chosen if name not in train.column_names]:
+    seen = [*dict.fromkeys([*fields, GROUP, AMOUNT_BUCKET])]  # never the account itself
+    if missing := [name for name in chosen if name not in seen]:
         raise UserError(
             "unsuitable-column",
             "params_train.yaml: baseline.lookup_columns",
-            f"no column {', '.join(missing)}; expected some of {', '.join(train.column_names)}",
+            f"no column {', '.join(missing)}; expected some of {', '.join(seen)}",
             "correct the names, or set it to null to choose by role",
         )
     return chosen

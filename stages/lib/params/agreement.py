@@ -6,7 +6,7 @@ Used by `check`, the one stage that sees all sections.
 from collections.abc import Iterator
 from types import SimpleNamespace
 
-from stages.lib.contracts.names import AMOUNT_BUCKET, GROUP, OWN
+from stages.lib.contracts.names import AMOUNT_BUCKET, GROUP
 from stages.lib.errors import UserError
 from stages.lib.params.deepspeed import check_precision
 from stages.lib.params.feature import check_columns
@@ -26,14 +26,12 @@ def _unknown_columns(key: str, names: list[str], known: list[str]) -> Iterator[U
 def _columns(p: SimpleNamespace) -> Iterator[UserError]:
     yield from check_columns(p.feature, p.ingest.roles)
     fields = p.feature.fields
-    base_table = [*dict.fromkeys([*fields, GROUP, AMOUNT_BUCKET, *OWN])]
-    yield from _unknown_columns(
-        "baseline.lookup_columns", p.baseline.lookup_columns or [], base_table
-    )
+    seen = [*dict.fromkeys([*fields, GROUP, AMOUNT_BUCKET])]  # never the account itself
+    yield from _unknown_columns("baseline.lookup_columns", p.baseline.lookup_columns or [], seen)
     yield from _unknown_columns(
         "baseline.character_fields", p.baseline.character_fields or [], fields
     )
-    described = [p.evaluate.description_field] if p.evaluate.description_field else []
+    described = [] if p.evaluate.description_field is None else [p.evaluate.description_field]
     yield from _unknown_columns("evaluate.description_field", described, fields)
 
 

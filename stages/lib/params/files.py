@@ -47,7 +47,7 @@ def read_yaml(path: Path) -> dict:
         raise UserError(
             "invalid-yaml", path, f"expected UTF-8 text: {error}", "save it as UTF-8"
         ) from None
-    except YAMLError as error:
+    except (YAMLError, ValueError, RecursionError) as error:  # such as the day 2018-13-45
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else "?"
         problem = getattr(error, "problem", None) or first_line(error)

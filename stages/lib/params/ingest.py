@@ -92,8 +92,8 @@ class IngestParams(Section):
         for name, role in _ROLE_OF.items():
             if name in self.columns and self.columns[name].role != role:
                 raise ValueError(
-                    f"columns.{name}: the base table calls its {role} column so; choose another "
-                    f"name for this {self.columns[name].role} column"
+                    f"columns.{name}: the base table uses this name for its {role} column; choose "
+                    f"another name for this {self.columns[name].role} column"
                 )
         return self
 
