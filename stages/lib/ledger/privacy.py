@@ -86,7 +86,30 @@ _IBAN = re.compile(
 )
 # Countries that use IBANs, but are not in SWIFT's registry.
 _UNREGISTERED = frozenset(
-    ["AO", "BF", "BJ", "CF", "CG", "CI", "CM", "CV", "DZ", "GA", "GQ", "GW", "IR", "KM", "MA", "MG", "ML", "MZ", "NE", "SN", "TD", "TG"]
+    [
+        "AO",
+        "BF",
+        "BJ",
+        "CF",
+        "CG",
+        "CI",
+        "CM",
+        "CV",
+        "DZ",
+        "GA",
+        "GQ",
+        "GW",
+        "IR",
+        "KM",
+        "MA",
+        "MG",
+        "ML",
+        "MZ",
+        "NE",
+        "SN",
+        "TD",
+        "TG",
+    ]
 )
 _BANK_WORDS = (
     r"(?:국민|신한|우리|하나|농협|기업|카카오|카뱅|토스|케이|케뱅|새마을(?:금고)?|수협|우체국|신협"
