@@ -400,7 +400,8 @@ def test_another_repository_imports_the_base_table_trains_on_it_and_follows_it(f
     assert stages_that_ran(dvc("repro", importer)) == []
 
     write_ledger(upstream / "data/raw/ledger.csv", ledger_rows(80))
-    assert stages_that_ran(dvc("repro feature", upstream)) == ["ingest", "preprocess", "feature"]
+    shared = ["check", "ingest", "preprocess", "feature"]
+    assert stages_that_ran(dvc("repro feature", upstream)) == shared
     dvc("push feature preprocess", upstream)
     commit(upstream, "more rows")
     git("push -q origin HEAD", upstream)
