@@ -79,7 +79,7 @@ def test_ascii_is_utf8(tmp_path, content):
     [
         (b"PK\x03\x04", "file-packed"),
         (b"BZh9", "file-packed"),
-        (gzip.compress(gzip.compress(b"a,b"), mtime=0), "file-packed"),
+        (gzip.compress(gzip.compress(b"a,b", mtime=0), mtime=0), "file-packed"),
         (b"%PDF-1.7", "file-not-a-ledger"),
         (b"\xef\xbb\xbf <html>", "file-not-a-ledger"),
         (b"SQLite format 3\0", "file-not-a-ledger"),
