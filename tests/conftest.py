@@ -11,8 +11,10 @@ from tiny_model import write_tiny_model
 # One thread a worker: threads that wait for each other take minutes instead of seconds.
 os.environ["OMP_NUM_THREADS"] = "1"
 
-# A shell that starts the tests in the background has them, and so their children, ignore SIGINT.
+# A shell that starts the tests in the background, or nohup, has them and their children ignore
+# these signals.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

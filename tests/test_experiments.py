@@ -150,7 +150,7 @@ def test_after_a_kill_one_command_restores_the_workspace_and_the_next_experiment
     kill_while_training("exp run -S lora.r=4", copy)
     assert not (copy / "models/train").exists()
     assert "params.yaml" in git("status --porcelain", copy)
-    (line,) = documented_lines("experiments", "git restore")
+    (line,) = documented_lines("experiments", "git reset")
     done = run(["sh", "-c", line], copy)
     assert done.returncode == 0, done.stderr
     assert git("status --porcelain", copy) == ""
