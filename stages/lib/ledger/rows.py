@@ -96,7 +96,7 @@ def fill_from_above(cells: list[str], reasons: np.ndarray, after_lost: np.ndarra
     ----------
     cells : list of str
     reasons : np.ndarray of str, shape (rows,)
-        Why each row is no transaction ("" if it is one).
+        Why each row is not a transaction ("" if it is one).
     after_lost : np.ndarray of bool, shape (rows,)
         Whether a line before the row could not be read.
     """
@@ -161,7 +161,7 @@ def find_reasons(
     params: IngestParams,
     has_labels: bool = True,
 ) -> tuple[dict[str, pa.Array], np.ndarray]:
-    """Return the columns of a sheet, and why each row is no transaction ("" if it is one).
+    """Return the columns of a sheet, and why each row is not a transaction ("" if it is one).
 
     Parameters
     ----------
