@@ -90,7 +90,7 @@ def check(prompts: list[list[int]], token_ids: list[int], batch_tokens: int) -> 
     """Compare the accounts of some rows with those found account by account, in float32."""
     trained = load_trained_model(MODEL, False)
     trained.model.float()
-    found = score_rows(trained, prompts, batch_tokens, "score in float32").argmax(1).tolist()
+    found = score_rows(trained, prompts, batch_tokens, 1, "score in float32").argmax(1).tolist()
     model = whole_vocabulary(trained, token_ids)
     slow = [account_by_account(model, prompt, token_ids) for prompt in prompts]
     assert slow == found, f"account by account: {slow}, score_rows: {found}"
@@ -122,11 +122,14 @@ def main() -> None:
         print(f"{name:44}{rate:9.1f} rows/s", flush=True)
         return rate
 
-    score_rows(trained, prompts[:8], batch_tokens, "warm up")
+    def score():
+        score_rows(trained, prompts, batch_tokens, None, "score")
+
+    score_rows(trained, prompts[:8], batch_tokens, None, "warm up")
     generate(generator, prompts[:2], 1, 2)
     rates = {}
     for batch, new_tokens in ((1, 8), (8, 8), (1, 1)):
-        ours = timed("score_rows", lambda: score_rows(trained, prompts, batch_tokens, "score"))
+        ours = timed("score_rows", score)
         name = f"generate, {batch} row(s) at a time, {new_tokens} token(s)"
         rate = timed(name, lambda b=batch, n=new_tokens: generate(generator, prompts, b, n))
         rates[name] = ours / rate

@@ -11,6 +11,7 @@ with its account, probability and next best accounts, then each refused row with
 Parameters: ``ingest``, ``preprocess``, ``feature``, ``score``, ``model.trust_remote_code``.
 """
 
+import stages.lib.openmp  # isort: skip  # noqa: F401
 import argparse
 import os
 import sys

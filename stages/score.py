@@ -7,6 +7,7 @@ Reads models/train and data/tokenize/{val,test}. Writes data/score/{val,test}.pa
 each account). Parameters: score, model.trust_remote_code.
 """
 
+import stages.lib.openmp  # isort: skip  # noqa: F401
 import pyarrow as pa
 
 from stages.lib.checksums import file_sha256
@@ -41,7 +42,7 @@ def main() -> None:
     trained = load_trained_model(MODEL, params.model.trust_remote_code)
     model = file_sha256(MODEL / MANIFEST)  # of what was loaded: scoring takes minutes
     prompts = {side: rows["input_ids"][:] for side, rows in sides.items()}
-    logits = evaluate_model(trained, prompts, params.score.batch_tokens)
+    logits = evaluate_model(trained, prompts, params.score.batch_tokens, params.score.threads)
     for side, rows in sides.items():
         row_ids = pa.array(rows["row_id"][:], pa.int64())
         table = scores_table(row_ids, logits[side], trained.accounts, model)

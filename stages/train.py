@@ -8,6 +8,7 @@ An interrupted run resumes from its newest whole checkpoint. Checkpoints are in 
 the parameters, data, code and libraries that made them, and are deleted when the run succeeds.
 """
 
+import stages.lib.openmp  # isort: skip  # noqa: F401
 import json
 import shutil
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ from stages.lib.errors import UserError, UserErrors
 from stages.lib.model.base_model import pin_revision
 from stages.lib.model.checkpoints import loaded_code, scratch_folder
 from stages.lib.model.deepspeed_config import configure_deepspeed
+from stages.lib.model.fused_layers import cannot_be_fused, fuse_layers
 from stages.lib.model.manifest import library_versions
 from stages.lib.model.optimizer import configure_optimizer
 from stages.lib.model.processes import (
@@ -34,6 +36,7 @@ from stages.lib.model.processes import (
     leave_process_group,
     name_single_process,
 )
+from stages.lib.model.row_threads import cpu_threads
 from stages.lib.model.saved_model import save_model, trained_weights
 from stages.lib.model.tokenized import load_side
 from stages.lib.model.trainable_model import apply_peft_adapters, instantiate_model, unfreeze
@@ -93,15 +96,33 @@ def train(params: SimpleNamespace, deepspeed: dict | None, sides: dict, scratch:
         model = apply_peft_adapters(model, lora, params.model)
     else:
         model = unfreeze(model, lora.train_label_head)
+    threads = cpu_threads(training.threads)
+    torch.set_num_threads(threads)
+    alone = deepspeed is None and launched_processes()[0] == 1
+    row_threads = threads if fuse(model, params.deepspeed) and alone else 1
     bf16 = params.model.dtype == "bfloat16"
     arguments = training_arguments(training, deepspeed, bf16, scratch)
     optimizer = partial(configure_optimizer, training=training)
-    run_training(model, optimizer, training, arguments, sides, METRICS)
+    run_training(model, optimizer, training, arguments, sides, METRICS, row_threads)
     weights = trained_weights(model)
     if is_main_process():
         save_model(model, weights, params.model, INPUT / LABEL_MAP, MODEL)
         shutil.rmtree(scratch, ignore_errors=True)
     leave_process_group()
+
+
+def fuse(model: torch.nn.Module, deepspeed: DeepSpeedParams) -> bool:
+    """Fuse the decoder layers where that is possible and faster, and tell whether it was done."""
+    if torch.cuda.is_available():  # a GPU has better kernels for attention
+        return False
+    reason = cannot_be_fused(model)
+    if deepspeed.enabled and deepspeed.zero_optimization.stage == 3:
+        reason = "ZeRO stage 3 gathers the weights module by module"
+    if reason is None:
+        fuse_layers(model)
+    elif is_main_process():
+        print(f"the decoder layers are not fused, which is slower: {reason}", flush=True)
+    return reason is None
 
 
 if __name__ == "__main__":

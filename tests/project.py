@@ -37,6 +37,7 @@ def tiny_params(model: Path) -> dict[str, object]:
         "model.dtype": "float32",
         "deepspeed.bf16.enabled": False,
         "lora.lora_dropout": 0.1,
+        "training.threads": 1,
         "training.num_train_epochs": 2,
         "training.per_device_train_batch_size": 8,
         "training.per_device_eval_batch_size": 8,
@@ -48,6 +49,7 @@ def tiny_params(model: Path) -> dict[str, object]:
         "training.eval_steps": 2,
         "training.save_strategy": "steps",
         "training.save_steps": 2,
+        "score.threads": 1,
         "evaluate.bootstrap_resamples": 100,
     }
 

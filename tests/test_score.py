@@ -38,7 +38,7 @@ def test_each_row_of_the_split_has_its_logits(scored):
         rows = pa.ipc.open_stream(next((folder / f"data/tokenize/{side}").glob("*.arrow")))
         prompts = rows.read_all()["input_ids"].to_pylist()
         found = scores(folder, side)
-        expected = evaluate_model(trained, {side: prompts}, 2048)[side]
+        expected = evaluate_model(trained, {side: prompts}, 1024, 1)[side]
         np.testing.assert_array_equal(logits_of(found), expected)
         split = read_table(folder / f"data/split/{side}.parquet")
         assert found["row_id"].to_pylist() == split["row_id"].to_pylist()

@@ -21,6 +21,7 @@ from training import (
 )
 from transformers import AutoModelForCausalLM
 
+from stages import train
 from stages.lib.model.scoring import load_trained_model, score_rows
 from stages.lib.process import only_one
 
@@ -87,7 +88,7 @@ def test_the_saved_model_is_the_trained_one(trained, tiny_model):
         ]
     expected = (torch.stack(hidden) @ head.T).numpy()
     model = load_trained_model(trained / "models/train", trust_remote_code=False)
-    found = score_rows(model, rows["input_ids"], 100, "test")
+    found = score_rows(model, rows["input_ids"], 100, 1, "test")
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
     accuracy = np.mean(found.argmax(1) == np.array(rows["label"]))
@@ -104,6 +105,13 @@ def test_the_manifest_pins_base_model_versions_and_files(trained, tiny_model):
     assert set(manifest["files"]) == names - {"manifest.json"}
 
 
+# Without dropout the layers are fused, and parts of 8 rows have a thread each.
+FUSED = {
+    "lora__lora_dropout": 0.0,
+    "training__threads": 2,
+    "training__per_device_train_batch_size": 16,
+    "training__learning_rate": 0.02,
+}
 VARIANTS = {
     "all weights": {"lora__enabled": False, "training__learning_rate": 3e-3},
     "rsLoRA": {"lora__use_rslora": True},
@@ -117,8 +125,11 @@ VARIANTS = {
     "best accuracy": {"training__keep_best": "val_accuracy"},
     "best step between checkpoints": {"training__save_steps": 50},
     "gradient checkpointing": {"training__gradient_checkpointing": True},
+    "fused, two threads": FUSED,
+    "fused, two threads, bfloat16": {**FUSED, "model__dtype": "bfloat16"},
+    "fused, gradient checkpointing": {**FUSED, "training__gradient_checkpointing": True},
 }
-FAST = {"all weights", "bfloat16"}
+FAST = {"all weights", "bfloat16", "fused, two threads"}
 
 
 @pytest.mark.parametrize(
@@ -135,7 +146,7 @@ def test_a_variant_learns_saves_and_reloads(tokenized, tmp_path, variant):
     best = (max if metric == "val_accuracy" else min)(curve(folder, metric))
     rows = validation_rows(folder)
     model = load_trained_model(folder / "models/train", trust_remote_code=False)
-    scores = torch.from_numpy(score_rows(model, rows["input_ids"], 100, "test"))
+    scores = torch.from_numpy(score_rows(model, rows["input_ids"], 100, 1, "test"))
     labels = torch.tensor(rows["label"])
     found = {
         "val_loss": float(nn.functional.cross_entropy(scores, labels)),
@@ -171,6 +182,43 @@ def test_accumulated_passes_give_the_adapter_of_one_pass(tokenized, tmp_path):
     for folder in (one, two):
         train_in(folder)
     assert_alike(one, two)
+
+
+def test_fused_layers_in_two_threads_give_the_adapter_of_peft_s_own_layers(
+    tokenized, tmp_path, monkeypatch, capfd
+):
+    fused, plain = (copy_of(tokenized, tmp_path / name, **FUSED) for name in ("fused", "plain"))
+    train_in(fused)
+    assert "not fused" not in capfd.readouterr().out
+    monkeypatch.setattr(train, "cannot_be_fused", lambda model: "this is a test")
+    train_in(plain)
+    assert "not fused, which is slower: this is a test" in capfd.readouterr().out
+    assert_alike(fused, plain)
+
+
+@pytest.mark.slow
+def test_two_threads_give_the_same_bytes_again(tokenized, tmp_path):
+    folders = [copy_of(tokenized, tmp_path / name, **FUSED) for name in ("one", "two")]
+    for folder in folders:
+        train_in(folder)
+    assert results(folders[0]) == results(folders[1])
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({}, "lora.lora_dropout is above 0"),
+        ({"lora__enabled": False}, "more than adapters is trained"),
+        ({"lora__lora_dropout": 0.0, "lora__use_dora": True}, "lora.use_dora is true"),
+    ],
+)
+def test_a_model_that_cannot_be_fused_is_trained_and_said(
+    tokenized, tmp_path, capfd, values, reason
+):
+    folder = copy_of(tokenized, tmp_path / "project", training__num_train_epochs=0.2, **values)
+    train_in(folder)
+    assert f"not fused, which is slower: {reason}" in capfd.readouterr().out
+    assert (folder / "models/train/manifest.json").is_file()
 
 
 # What it refuses --------------------------------------------------------------------------------

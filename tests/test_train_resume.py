@@ -80,6 +80,23 @@ def test_a_run_resumes_from_its_newest_whole_checkpoint_and_ends_in_the_same_byt
     assert list((folder / ".scratch").glob("train-*")) == []
 
 
+@pytest.mark.slow
+def test_a_run_in_two_threads_resumes_and_ends_in_the_same_bytes(tokenized, tmp_path, capfd):
+    values = {"lora__lora_dropout": 0.0, "training__threads": 2}
+    values |= {"training__per_device_train_batch_size": 16, "training__num_train_epochs": 4}
+    whole, killed = (copy_of(tokenized, tmp_path / name, **values) for name in ("whole", "killed"))
+    train_in(whole)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, "save_model", die)
+        with pytest.raises(Killed):
+            train_in(killed)
+    newest = max(scratch(killed).glob("checkpoint-*"), key=lambda path: int(path.name[11:]))
+    flip(newest / "optimizer.pt")
+    train_in(killed)
+    assert "resuming from checkpoint-" in capfd.readouterr().out
+    assert results(killed) == results(whole)
+
+
 def test_a_step_that_goes_wrong_keeps_what_was_good(
     tokenized, trained, tmp_path, capfd, monkeypatch
 ):

@@ -62,7 +62,7 @@ def small_trainer(project: Path, model: Path, scratch: Path, **values):
         sides = {side: load_side(side) for side in ("train", "val")}
     arguments = training_arguments(training, None, False, scratch)
     optimizer = partial(configure_optimizer, training=training)
-    return make_trainer(adapted, optimizer, training, arguments, sides, scratch / "metrics")
+    return make_trainer(adapted, optimizer, training, arguments, sides, scratch / "metrics", 1)
 
 
 def results(folder: Path) -> dict[str, bytes]:

@@ -165,7 +165,8 @@ def score_base(
     columns = [base[field].to_pylist() for field in prompt["fields"]]
     tokenizer = load_tokenizer(resolve_base_model(model))
     input_ids, _ = encode_prompts(tokenizer, columns, prompt["max_tokens"])
-    logits = score_rows(trained, input_ids, params.score.batch_tokens, "score")
+    score = params.score
+    logits = score_rows(trained, input_ids, score.batch_tokens, score.threads, "score")
     unknown = np.full(len(logits), len(accounts))
     return accounts, summarise_scores(logits, unknown, calibration.temperature)
 

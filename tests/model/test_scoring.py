@@ -93,7 +93,7 @@ def test_accounts_are_in_the_order_of_the_label_map(trained):
 
 @pytest.mark.parametrize("batch_tokens", [1, 40, 100_000])
 def test_scores_are_those_of_the_whole_vocabulary(trained, prompts, expected, batch_tokens):
-    found = score_rows(trained, prompts, batch_tokens, "test")
+    found = score_rows(trained, prompts, batch_tokens, 1, "test")
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.argmax(1).tolist() == expected.argmax(1).tolist()
@@ -101,7 +101,7 @@ def test_scores_are_those_of_the_whole_vocabulary(trained, prompts, expected, ba
 
 def test_scores_do_not_depend_on_the_order_of_the_rows(trained, prompts, expected):
     order = np.random.default_rng(1).permutation(len(prompts))
-    found = score_rows(trained, [prompts[i] for i in order], 60, "test")
+    found = score_rows(trained, [prompts[i] for i in order], 60, 1, "test")
     np.testing.assert_allclose(found, expected[order], atol=1e-5)
 
 
@@ -140,7 +140,7 @@ def test_identical_prompts_are_scored_once(trained, prompts):
     handle = trained.model.register_forward_pre_hook(
         lambda module, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True
     )
-    found = score_rows(trained, prompts, 40, "test")
+    found = score_rows(trained, prompts, 40, 1, "test")
     handle.remove()
     assert sum(rows) == len(prompts) - 2
     np.testing.assert_array_equal(found[-2], found[2])
@@ -148,7 +148,7 @@ def test_identical_prompts_are_scored_once(trained, prompts):
 
 
 def test_no_rows_give_no_scores(trained):
-    assert score_rows(trained, [], 100, "test").shape == (0, len(ACCOUNTS))
+    assert score_rows(trained, [], 100, 1, "test").shape == (0, len(ACCOUNTS))
 
 
 def test_merged_bfloat16_is_no_further_from_float32_than_adapters_beside_it(
@@ -162,14 +162,14 @@ def test_merged_bfloat16_is_no_further_from_float32_than_adapters_beside_it(
     dtypes = {weight.dtype for name, weight in merged.named_parameters() if "layers" in name}
     assert dtypes == {torch.bfloat16}
     errors = [
-        np.abs(score_rows(TrainedModel(model, ACCOUNTS), prompts, 40, "test") - expected).mean()
+        np.abs(score_rows(TrainedModel(model, ACCOUNTS), prompts, 40, 1, "test") - expected).mean()
         for model in (merged, beside)
     ]
     assert errors[0] < 1.2 * errors[1]
 
 
 def test_both_sides_are_scored_each_in_its_order(trained, prompts, expected):
-    found = evaluate_model(trained, {"val": prompts[:3], "test": prompts[3:]}, 40)
+    found = evaluate_model(trained, {"val": prompts[:3], "test": prompts[3:]}, 40, 1)
     assert list(found) == ["val", "test"]
     np.testing.assert_allclose(found["val"], expected[:3], atol=1e-5)
     np.testing.assert_allclose(found["test"], expected[3:], atol=1e-5)

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,11 @@ from stages.lib.contracts.train import MANIFEST
 from stages.lib.errors import UserError
 from stages.lib.model.base_model import resolve_base_model
 from stages.lib.model.batches import batches_by_length, pad_right
+from stages.lib.model.fused_layers import cannot_be_fused, fuse_layers
 from stages.lib.model.label_head import load_base_model
 from stages.lib.model.manifest import changed_libraries, verify_manifest
 from stages.lib.model.prompt import PROMPT_VERSION
+from stages.lib.model.row_threads import cpu_threads
 from stages.lib.params.model import ModelParams
 
 
@@ -76,7 +79,10 @@ def load_trained_model(folder: Path | str, trust_remote_code: bool) -> TrainedMo
         model = PeftModel.from_pretrained(model, folder).merge_and_unload()
     else:
         replace_weights(model, folder)
+    model.requires_grad_(False)
     device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cpu" and cannot_be_fused(model) is None:
+        fuse_layers(model)
     accounts = [entry["acct_code"] for entry in label_map["accounts"]]
     return TrainedModel(model.to(device).eval(), accounts)
 
@@ -94,13 +100,17 @@ def replace_weights(model: nn.Module, folder: Path) -> None:
             )
 
 
-@torch.inference_mode()
 def score_rows(
-    trained: TrainedModel, input_ids: Sequence[Sequence[int]], batch_tokens: int, description: str
+    trained: TrainedModel,
+    input_ids: Sequence[Sequence[int]],
+    batch_tokens: int,
+    threads: int | None,
+    description: str,
 ) -> np.ndarray:
     """Return the logits of every account for every row.
 
-    Identical prompts are scored once. The longest go first, in batches of similar length.
+    Identical prompts are scored once. The longest go first, in batches of similar length. On a CPU
+    each batch has a thread of its own, so the scores do not depend on the number of threads.
 
     Parameters
     ----------
@@ -109,6 +119,8 @@ def score_rows(
         Prompts.
     batch_tokens : int
         Most tokens in one forward pass, padding included.
+    threads : int or None
+        On a CPU; None: all cores.
     description : str
         Label of the progress bar.
 
@@ -122,17 +134,31 @@ def score_rows(
     distinct = list(place)
     logits = np.empty((len(distinct), len(trained.accounts)), np.float32)
     device = next(trained.model.parameters()).device
-    with tqdm(total=len(distinct), desc=description, unit="prompt") as progress:
-        for batch in batches_by_length([len(ids) for ids in distinct], batch_tokens):
-            inputs = pad_right([distinct[i] for i in batch])
-            inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-            logits[batch] = trained.model(**inputs).logits[:, 0].float().cpu().numpy()
-            progress.update(len(batch))
+
+    @torch.inference_mode()
+    def score(batch: np.ndarray) -> np.ndarray:
+        torch.set_num_threads(1)  # of this thread only
+        inputs = pad_right([distinct[i] for i in batch])
+        inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
+        return trained.model(**inputs).logits[:, 0].float().cpu().numpy()
+
+    batches = batches_by_length([len(ids) for ids in distinct], batch_tokens)
+    pool = ThreadPoolExecutor(cpu_threads(threads) if device.type == "cpu" else 1)
+    try:
+        with tqdm(total=len(distinct), desc=description, unit="prompt") as progress:
+            for batch, found in zip(batches, pool.map(score, batches), strict=True):
+                logits[batch] = found
+                progress.update(len(batch))
+    finally:
+        pool.shutdown(cancel_futures=True)
     return logits[[place[prompt] for prompt in prompts]]
 
 
 def evaluate_model(
-    trained: TrainedModel, prompts: Mapping[str, Sequence[Sequence[int]]], batch_tokens: int
+    trained: TrainedModel,
+    prompts: Mapping[str, Sequence[Sequence[int]]],
+    batch_tokens: int,
+    threads: int | None,
 ) -> dict[str, np.ndarray]:
     """Return the logits of every account for the rows of each side.
 
@@ -143,6 +169,8 @@ def evaluate_model(
         By side, the prompts of its rows.
     batch_tokens : int
         Most tokens in one forward pass, padding included.
+    threads : int or None
+        On a CPU; None: all cores.
 
     Returns
     -------
@@ -150,6 +178,6 @@ def evaluate_model(
         By side, in the order of its rows.
     """
     return {
-        side: score_rows(trained, input_ids, batch_tokens, f"score {side}")
+        side: score_rows(trained, input_ids, batch_tokens, threads, f"score {side}")
         for side, input_ids in prompts.items()
     }

@@ -4,6 +4,7 @@ docs/upgrading.md lists the private hooks of the libraries that it uses, and the
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 
@@ -13,6 +14,7 @@ from transformers import Trainer
 from stages.lib.errors import UserError
 from stages.lib.model.epoch_batches import EpochBatches
 from stages.lib.model.loss import label_loss
+from stages.lib.model.row_threads import map_parts
 
 
 def is_out_of_memory(error: RuntimeError | MemoryError) -> bool:
@@ -32,6 +34,8 @@ class LabelTrainer(Trainer):
         Tokens in a batch; None: batches of ``per_device_train_batch_size`` rows.
     make_optimizer : callable
         Returns the optimizer of a model.
+    row_threads : int
+        Threads that have rows of their own (see `row_threads`); 1: all share each operator.
     **kwargs
         Of the Trainer. The training dataset has a column ``length``.
     """
@@ -42,9 +46,12 @@ class LabelTrainer(Trainer):
         label_smoothing: float,
         train_batch_tokens: int | None,
         make_optimizer: Callable[[torch.nn.Module], torch.optim.Optimizer],
+        row_threads: int,
         **kwargs,
     ):
         self.train_batch_tokens, self.make_optimizer = train_batch_tokens, make_optimizer
+        self.row_threads = row_threads
+        self.pool = ThreadPoolExecutor(row_threads) if row_threads > 1 else None
         loss = partial(label_loss, label_smoothing=label_smoothing)
         super().__init__(**kwargs, compute_loss_func=loss)
         # Else the first row of every pass would not count as an item of the loss, as if labels
@@ -78,7 +85,9 @@ class LabelTrainer(Trainer):
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
         rows, tokens = inputs["input_ids"].shape
         try:
-            return super().training_step(model, inputs, num_items_in_batch)
+            if self.pool is None:
+                return super().training_step(model, inputs, num_items_in_batch)
+            return self._training_step_by_parts(model, inputs, num_items_in_batch)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -90,6 +99,33 @@ class LabelTrainer(Trainer):
             "training.gradient_accumulation_steps), set training.gradient_checkpointing: true, or "
             "lower tokenize.max_tokens; the same command resumes from the last checkpoint",
         )
+
+    def _training_step_by_parts(self, model, inputs, num_items_in_batch) -> torch.Tensor:
+        model.train()
+        weights = [weight for weight in model.parameters() if weight.requires_grad]
+
+        def gradients(part: dict) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+            with self.compute_loss_context_manager():
+                loss = self.compute_loss(model, part, num_items_in_batch=num_items_in_batch)
+            return loss.detach(), torch.autograd.grad(loss, weights)
+
+        losses, grads = zip(*map_parts(self.pool, self.row_threads, gradients, inputs), strict=True)
+        for grad in grads:  # in the order of the rows: a sum depends on its order
+            _add_grads(weights, grad)
+        return sum(losses)
+
+    def prediction_step(self, model, inputs, prediction_loss_only, ignore_keys=None) -> tuple:
+        step = super().prediction_step
+        if self.pool is None:
+            return step(model, inputs, prediction_loss_only, ignore_keys)
+
+        def predict(part: dict) -> tuple:
+            loss, logits, labels = step(model, part, prediction_loss_only, ignore_keys)
+            return loss * len(labels), logits, labels
+
+        parts = map_parts(self.pool, self.row_threads, predict, inputs)
+        losses, logits, labels = zip(*parts, strict=True)
+        return sum(losses) / len(inputs["labels"]), torch.cat(logits), torch.cat(labels)
 
     def compute_loss(self, *args, **kwargs):
         found = super().compute_loss(*args, **kwargs)
@@ -122,6 +158,14 @@ class LabelTrainer(Trainer):
                 "try a smaller training.learning_rate, more training.warmup_steps, or "
                 "model.dtype: float32; the checkpoints before this step are kept",
             )
+
+
+def _add_grads(weights: list[torch.Tensor], grads: tuple[torch.Tensor, ...]) -> None:
+    for weight, grad in zip(weights, grads, strict=True):
+        if weight.grad is None:
+            weight.grad = grad.contiguous()  # the fused AdamW reads a gradient in memory order
+        else:
+            weight.grad += grad
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from stages.lib.params.training import TrainingParams
 # Keys of the section ``training`` that are not arguments of the Trainer.
 _OURS = {
     "launcher",
+    "threads",
     "gradient_checkpointing",
     "label_smoothing",
     "train_batch_tokens",
@@ -85,6 +86,7 @@ def make_trainer(
     arguments: TrainingArguments,
     sides: dict[str, datasets.Dataset],
     metrics: Path,
+    row_threads: int,
 ) -> LabelTrainer:
     """Return the trainer of `model`; the parameters are those of `run_training`."""
     callbacks = [LiveMetrics(metrics), SealCheckpoints()]
@@ -94,6 +96,7 @@ def make_trainer(
         label_smoothing=training.label_smoothing,
         train_batch_tokens=training.train_batch_tokens,
         make_optimizer=make_optimizer,
+        row_threads=row_threads,
         model=model,
         args=arguments,
         train_dataset=sides["train"],
@@ -111,6 +114,7 @@ def run_training(
     arguments: TrainingArguments,
     sides: dict[str, datasets.Dataset],
     metrics: Path,
+    row_threads: int,
 ) -> None:
     """Train `model` in place, and leave it with the weights that ``keep_best`` chooses.
 
@@ -127,8 +131,10 @@ def run_training(
         The training rows, and the validation rows that are used during training.
     metrics : Path
         Folder of the curves, which are written as the training proceeds.
+    row_threads : int
+        Threads that have rows of their own; 1: all share each operator.
     """
-    trainer = make_trainer(model, make_optimizer, training, arguments, sides, metrics)
+    trainer = make_trainer(model, make_optimizer, training, arguments, sides, metrics, row_threads)
     main = is_main_process()
     checkpoint = newest_sealed_checkpoint(Path(arguments.output_dir), clean=main)
     if checkpoint and main:

@@ -7,3 +7,4 @@ from stages.lib.params.section import Section
 
 class ScoreParams(Section):
     batch_tokens: int = Field(ge=1)
+    threads: int | None = Field(ge=1)

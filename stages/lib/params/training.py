@@ -9,6 +9,7 @@ from stages.lib.params.section import Section
 
 class TrainingParams(Section):
     launcher: str = Field(min_length=1)
+    threads: int | None = Field(ge=1)
     learning_rate: float = Field(gt=0, le=1)
     label_smoothing: float = Field(ge=0, lt=1)
     num_train_epochs: float = Field(gt=0)
