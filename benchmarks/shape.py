@@ -122,6 +122,7 @@ def train_rate(
             label_smoothing=0.0,
             train_batch_tokens=None,
             make_optimizer=partial(configure_optimizer, training=training),
+            row_threads=1,
             model=model,
             args=TrainingArguments(
                 output_dir=folder,
