@@ -19,7 +19,7 @@ from stages.lib.params.split import SplitParams
 from stages.lib.params.visible_fields import VisibleFields
 from stages.lib.process import run_stage
 from stages.lib.split.checks import check_possible, check_promises, check_usable, find_remarks
-from stages.lib.split.deal import cut_train, deal_rows
+from stages.lib.split.deal import deal_rows
 from stages.lib.split.report import make_report
 from stages.lib.split.rows import read_rows
 from stages.lib.split.sides import write_sides
@@ -32,13 +32,12 @@ def main() -> None:
     params = load_params(split=SplitParams, feature=VisibleFields)
     rows = read_rows(BASE, params.split.label_column, params.feature.fields)
     check_possible(rows, params.split)
-    whole = deal_rows(rows, params.split)
-    dealt = cut_train(rows, whole, params.split)
-    check_usable(rows, whole, dealt, params.split)
+    dealt = deal_rows(rows, params.split)
+    check_usable(rows, dealt, params.split)
     check_promises(rows, dealt)
-    remarks = find_remarks(rows, whole, dealt, params.split)
+    remarks = find_remarks(rows, dealt, params.split)
     write_sides(BASE, dealt)
-    write_json(make_report(rows, whole, dealt, remarks), REPORT)
+    write_json(make_report(rows, dealt, remarks), REPORT)
     for remark in remarks:
         print(f"split: {remark}")
 

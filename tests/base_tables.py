@@ -18,7 +18,6 @@ DEFAULTS = {
     "test_size": 0.2,
     "val_size": 0.1,
     "strategy": "stratified",
-    "max_train_rows": None,
     "min_rows_per_account": 1,
 }
 

@@ -80,6 +80,32 @@ def test_the_report_counts_rows_tokens_and_trimmed_prompts(tokenized):
         tokens = sum(map(len, rows["input_ids"]))
         assert report[side] == {"rows": n_rows, "tokens": tokens, "trimmed_rows": 0}
     assert report["accounts"] == 5
+    assert report["train_rows_left_out"] == 0
+
+
+def test_a_part_of_the_training_rows_changes_neither_labels_nor_the_other_sides(before, tokenized):
+    set_params(before, {"tokenize.max_train_rows": 9})
+    done = run_stage("tokenize", before)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((before / "metrics/tokenize/report.json").read_text())
+    assert (report["train"]["rows"], report["train_rows_left_out"]) == (9, 31)
+    part, whole = contents(before), contents(tokenized)
+    same = [name for name in whole if not name.startswith(("data/tokenize/train", "metrics"))]
+    assert {name: part[name] for name in same} == {name: whole[name] for name in same}
+    place = "data/tokenize/train"
+    chosen, all_rows = (
+        datasets.load_from_disk(str(folder / place)) for folder in (before, tokenized)
+    )
+    assert set(chosen["label"]) == set(all_rows["label"])
+    by_id = dict(zip(all_rows["row_id"], all_rows["input_ids"], strict=True))
+    assert [by_id[row] for row in chosen["row_id"]] == list(chosen["input_ids"])
+    assert list(chosen["row_id"]) == sorted(chosen["row_id"])
+
+
+def test_accounts_that_no_chosen_row_has_are_printed(before):
+    set_params(before, {"tokenize.max_train_rows": 3})
+    done = run_stage("tokenize", before)
+    assert "leaves 2 accounts without a row to learn from" in done.stdout
 
 
 @pytest.mark.parametrize(

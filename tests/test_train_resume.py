@@ -169,7 +169,11 @@ def _child(folder: Path, log: Path, cpu_seconds: float) -> None:
     torch.set_num_threads(1)
     if cpu_seconds:  # nothing handles this signal: the process ends between two instructions
         signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
-    exit_as_a_stage(train.main)
+    start = time.process_time()
+    try:
+        exit_as_a_stage(train.main)
+    finally:
+        print(f"CPU seconds: {time.process_time() - start}", flush=True)
 
 
 @pytest.fixture
@@ -192,15 +196,18 @@ def forked(monkeypatch):
 
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments_change_nothing(tokenized, forked, trained, tmp_path):
-    """Moments are drawn in seconds of CPU time, from the start to behind the end of a run.
+    """Moments are drawn in CPU time, from the start to behind the end of a run that is not killed.
 
     A checkpoint is saved after every second step of ten, so many of them fall into a save.
     """
     draw = random.Random(42)
+    code, log = forked(copy_of(tokenized, tmp_path / "whole"))
+    assert code == 0, log
+    whole = float(log.rpartition("CPU seconds: ")[2])
     folder = copy_of(tokenized, tmp_path / "project")
     kills, resumed, finished = 0, 0, 0
     while kills < 20 or not finished:
-        seconds = draw.uniform(0.05, 3.0) if kills < 20 else 0
+        seconds = draw.uniform(0.05, 1.2) * whole if kills < 20 else 0
         code, log = forked(folder, cpu_seconds=seconds)
         resumed += "resuming from" in log
         if code == -signal.SIGPROF:

@@ -138,9 +138,9 @@ def test_some_changed_bytes_of_an_old_workbook_are_refused_or_change_nothing():
 
 
 @pytest.mark.slow
-def test_any_changed_byte_of_an_old_workbook_is_refused_or_changes_little():
-    refused, found = count_refused(damaged_copies(every=1))
-    assert refused > 2500 and found > 13000
+def test_thousands_of_changed_bytes_of_an_old_workbook_are_refused_or_change_little():
+    refused, found = count_refused(damaged_copies(every=3))
+    assert refused > 800 and found > 4300
 
 
 @pytest.mark.parametrize("left", [100, 600, 3000, 4500, 5100])

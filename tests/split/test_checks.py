@@ -6,15 +6,14 @@ from base_tables import rows_of, some_rows, split_params
 from refusals import refused
 
 from stages.lib.split.checks import check_possible, check_promises, check_usable, find_remarks
-from stages.lib.split.deal import cut_train, deal_rows
+from stages.lib.split.deal import deal_rows
 from stages.lib.split.sides import TEST, Dealt
 
 
 def split(ledger: list[tuple], **changes):
     params = split_params(**changes)
     rows = rows_of(ledger)
-    whole = deal_rows(rows, params)
-    return rows, whole, cut_train(rows, whole, params), params
+    return rows, deal_rows(rows, params), params
 
 
 def remarks(ledger: list[tuple], **changes) -> list[str]:
@@ -29,11 +28,10 @@ SIXTY = some_rows(["v"] * 60)
     [
         (SIXTY[:2], {}, "empty-side", ["2 rows"]),
         ([(*r[:3], "0101") for r in SIXTY], {}, "one-account", ["all 42 ", "acct_code"]),
-        (SIXTY, {"max_train_rows": 1}, "one-account", ["all 1 ", "split.max_train_rows"]),
         (SIXTY, {"strategy": "group"}, "empty-side", ["group", "100.0%"]),
         (
             some_rows(["v"] * 40 + ["w"] * 20),
-            {"strategy": "group", "max_train_rows": 5},
+            {"strategy": "group"},
             "empty-side",
             ["val.parquet", "(train 40, val 0, test 20, set aside 0)", "66.7%"],
         ),
@@ -65,7 +63,7 @@ def test_a_strategy_needs_its_column():
 
 
 def test_a_lost_row_and_identical_rows_on_two_sides_are_bugs():
-    rows, _, dealt, _ = split(SIXTY + SIXTY)
+    rows, dealt, _ = split(SIXTY + SIXTY)
     check_promises(rows, dealt)
     lost = dealt.side.copy()
     lost[0] = -1
@@ -93,7 +91,7 @@ def test_shares_that_whole_vendors_cannot_meet_are_remarked():
 
 def test_rows_set_aside_by_time_are_part_of_the_remark_on_shares():
     ledger = [(np.datetime64("2020-01-01") + i // 20, "v", f"m {i % 40}", "1") for i in range(80)]
-    (remark,) = remarks(ledger, strategy="time")
+    remark, *_ = remarks(ledger, strategy="time")
     assert "40 rows identical to an earlier side" in remark
 
 
@@ -108,9 +106,3 @@ def test_most_rows_without_a_date_are_remarked():
     ledger = [(None if i % 3 else row[0], *row[1:]) for i, row in enumerate(some_rows(["v"] * 180))]
     assert "66.7%" in remarks(ledger, strategy="time")[-1]
     assert remarks(ledger) == []
-
-
-def test_fewer_training_rows_than_accounts_are_remarked():
-    (remark,) = remarks(some_rows(["v"] * 200), max_train_rows=2)
-    assert "max_train_rows 2" in remark
-    assert "2 of 4 accounts" in remark

@@ -5,8 +5,8 @@ import pytest
 from base_tables import rows_of, some_rows, split_params
 
 from stages.lib.split.checks import TOLERANCE
-from stages.lib.split.deal import cut_train, deal_rows
-from stages.lib.split.sides import BEYOND_LIMIT, RARE, SEEN_BEFORE, TRAIN, UNDATED, share_sides
+from stages.lib.split.deal import deal_rows
+from stages.lib.split.sides import RARE, SEEN_BEFORE, TRAIN, UNDATED, share_sides
 
 SHARES = [0.7, 0.1, 0.2]
 
@@ -58,20 +58,3 @@ def test_time_cuts_allow_for_the_rows_that_come_again():
     dealt = deal_rows(rows_of(ledger), split_params(strategy="time"))
     assert (dealt.aside == SEEN_BEFORE).sum() > 200
     assert share_sides(dealt.side) == pytest.approx(SHARES, abs=TOLERANCE)
-
-
-def test_rows_beyond_the_limit_leave_train_and_no_other_side():
-    rows, params = rows_of(some_rows(["v"] * 200)), split_params(max_train_rows=50)
-    whole = deal_rows(rows, params)
-    dealt = cut_train(rows, whole, params)
-    assert (dealt.side == TRAIN).sum() == 50
-    left = dealt.aside == BEYOND_LIMIT
-    assert (whole.side[left] == TRAIN).all()
-    np.testing.assert_array_equal(dealt.side[~left], whole.side[~left])
-
-
-def test_without_a_limit_every_row_of_train_is_kept():
-    rows = rows_of(some_rows(["v"] * 200))
-    whole = deal_rows(rows, split_params())
-    assert cut_train(rows, whole, split_params()) is whole
-    assert cut_train(rows, whole, split_params(max_train_rows=10_000)) is whole

@@ -1,9 +1,8 @@
 """Lots give each account its share, and leave it whole where it is too large."""
 
 import numpy as np
-import pytest
 
-from stages.lib.split.lot import deal_by_lot, large_blocks, stratified_subset
+from stages.lib.split.lot import deal_by_lot, large_blocks
 from stages.lib.split.sides import TEST, VAL
 
 
@@ -38,13 +37,3 @@ def test_large_blocks_leave_half_of_train_to_the_lot():
     assert np.bincount(same[large_blocks(same, groups, 10, 99)]).tolist() == [50, 30]
     found = large_blocks(same, groups, 15, 30)
     assert np.bincount(same[found], minlength=4).tolist() == [0, 30, 0, 0]
-
-
-def test_subset_keeps_every_account_and_its_share():
-    label = np.repeat([0, 1, 2, 3], [8000, 1900, 99, 1])
-    keep = stratified_subset(label, 1000, rng())
-    counts = np.bincount(label[keep])
-    assert keep.sum() == 1000
-    assert counts.tolist() == pytest.approx([800, 190, 10, 1], abs=2)
-    assert counts.min() >= 1
-    assert label[stratified_subset(label, 2, rng())].tolist() == [0, 1]

@@ -4,7 +4,7 @@ import numpy as np
 from base_tables import rows_of
 
 from stages.lib.split.report import make_report
-from stages.lib.split.sides import BEYOND_LIMIT, TEST, TRAIN, VAL, Dealt
+from stages.lib.split.sides import TEST, TRAIN, VAL, Dealt
 
 LEDGER = [
     ("2020-01-02", "esso 1", "fuel", "0101"),
@@ -20,22 +20,20 @@ LEDGER = [
 def report() -> dict:
     side = np.array([TRAIN, TRAIN, TRAIN, VAL, TEST, TEST, TRAIN], np.int8)
     none, blocks = np.full(7, -1, np.int8), np.array([1, 1, 0, 0, 0, 0, 0], bool)
-    kept, aside = side.copy(), none.copy()
-    kept[6], aside[6] = -1, BEYOND_LIMIT
-    whole, dealt = Dealt(side, none, blocks), Dealt(kept, aside, blocks)
-    return make_report(rows_of(LEDGER), whole, dealt, ["a remark"])
+    return make_report(rows_of(LEDGER), Dealt(side, none, blocks), ["a remark"])
 
 
 def test_each_side_is_described():
     sides = report()["sides"]
     assert sides["train"] == {
-        "rows": 3,
-        "share_before_max_train_rows": 0.571429,
+        "rows": 4,
+        "share": 0.571429,
         "accounts": 2,
         "vendors": 2,
+        "vendors_by_rows_in_ledger": {"1+": 0, "2+": 2, "10+": 0, "100+": 0},
         "rows_of_the_largest_block": 2,
         "first_date": "2020-01-01",
-        "last_date": "2020-01-05",
+        "last_date": "2020-01-06",
     }
     assert (sides["val"]["first_date"], sides["val"]["last_date"]) == (None, None)
     assert (sides["test"]["rows"], sides["test"]["vendors"]) == (2, 1)
@@ -62,5 +60,11 @@ def test_the_whole_ledger_is_described():
         "rare account": 0,
         "no date": 0,
         "identical to an earlier side": 0,
-        "beyond max_train_rows": 1,
     }
+
+
+def test_the_accounts_of_validation_and_test_are_compared():
+    found = report()["accounts_of_val_and_test"]
+    # Validation has 0103 once; test has 0101 and 0103 once each.
+    assert found["distance"] == 0.5
+    assert found["distance_by_chance"] == 0.4607

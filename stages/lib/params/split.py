@@ -13,7 +13,6 @@ class SplitParams(Section):
     test_size: float = Field(gt=0, lt=1)
     val_size: float = Field(gt=0, lt=1)
     strategy: Literal["stratified", "time", "group"]
-    max_train_rows: int | None = Field(ge=1)
     min_rows_per_account: int = Field(ge=1)
 
     @model_validator(mode="after")

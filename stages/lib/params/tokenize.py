@@ -9,6 +9,8 @@ from stages.lib.params.section import Section
 
 
 class TokenizeParams(Section):
+    max_train_rows: int | None = Field(ge=1)
+    seed: int = Field(ge=0)
     max_tokens: int = Field(ge=8, le=4096)
 
 

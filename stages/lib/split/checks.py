@@ -7,6 +7,7 @@ from stages.lib.contracts.names import SIDES
 from stages.lib.contracts.split import side_path
 from stages.lib.errors import UserError
 from stages.lib.params.split import SplitParams
+from stages.lib.split.likeness import remark_accounts
 from stages.lib.split.rows import Rows, linked_groups
 from stages.lib.split.sides import SEEN_BEFORE, TRAIN, UNDATED, Dealt, count_sides, share_sides
 
@@ -33,27 +34,19 @@ def check_possible(rows: Rows, params: SplitParams) -> None:
         )
 
 
-def check_usable(rows: Rows, whole: Dealt, dealt: Dealt, params: SplitParams) -> None:
-    """Raise UserError for a side without rows, or for training rows of a single account.
-
-    Parameters
-    ----------
-    rows : Rows
-    whole, dealt : Dealt
-        Before and after `max_train_rows`.
-    params : SplitParams
-    """
-    held = count_sides(whole.side)
+def check_usable(rows: Rows, dealt: Dealt, params: SplitParams) -> None:
+    """Raise UserError for a side without rows, or for training rows of a single account."""
+    held = count_sides(dealt.side)
     if not held.all():
         empty = SIDES[int(held.argmin())]
         counts = ", ".join(f"{name} {n:,}" for name, n in zip(SIDES, held, strict=True))
         raise UserError(
             "empty-side",
             side_path(empty),
-            f"{empty} has no rows ({counts}, set aside {(whole.aside >= 0).sum():,}): "
-            f"{len(whole.side):,} rows are too few or too similar for test_size "
+            f"{empty} has no rows ({counts}, set aside {(dealt.aside >= 0).sum():,}): "
+            f"{len(dealt.side):,} rows are too few or too similar for test_size "
             f"{params.test_size}, val_size {params.val_size} and min_rows_per_account "
-            f"{params.min_rows_per_account}; {largest_group(rows, whole, params.strategy)}",
+            f"{params.min_rows_per_account}; {largest_group(rows, dealt, params.strategy)}",
             "change these keys or the strategy of the section split, or add rows to the ledger",
         )
     train = dealt.side == TRAIN
@@ -63,8 +56,7 @@ def check_usable(rows: Rows, whole: Dealt, dealt: Dealt, params: SplitParams) ->
             side_path("train"),
             f"all {train.sum():,} training rows have the same {params.label_column}, so there is "
             "nothing to learn",
-            "raise split.max_train_rows, lower split.min_rows_per_account, or use a ledger with "
-            "two accounts or more",
+            "lower split.min_rows_per_account, or use a ledger with two accounts or more",
         )
 
 
@@ -95,44 +87,29 @@ def largest_group(rows: Rows, dealt: Dealt, strategy: str) -> str:
     return f"strategy {strategy} keeps {kind} together, and the largest such group has {most:.1%}"
 
 
-def find_remarks(rows: Rows, whole: Dealt, dealt: Dealt, params: SplitParams) -> list[str]:
-    """Return one warning for each target that could not be met.
-
-    Parameters
-    ----------
-    rows : Rows
-    whole, dealt : Dealt
-        Before and after `max_train_rows`.
-    params : SplitParams
-    """
-    remarks = _remark_shares(rows, whole, params)
+def find_remarks(rows: Rows, dealt: Dealt, params: SplitParams) -> list[str]:
+    """Return one warning for each target that could not be met."""
+    remarks = _remark_shares(rows, dealt, params)
     alone = (rows.vendor < 0).mean()
     if params.strategy == "group" and alone > 0.5:
         remarks.append(f"{alone:.1%} of the rows have no vendor and are dealt one by one")
-    undated = (whole.aside == UNDATED).mean()
+    undated = (dealt.aside == UNDATED).mean()
     if params.strategy == "time" and undated > 0.5:
         remarks.append(f"{undated:.1%} of the rows have no date and are set aside")
-    before = len(np.unique(rows.label[whole.side == TRAIN]))
-    after = len(np.unique(rows.label[dealt.side == TRAIN]))
-    if after < before:
-        remarks.append(
-            f"max_train_rows {params.max_train_rows} leaves {before - after:,} of {before:,} "
-            "accounts without a training row"
-        )
-    return remarks
+    return remarks + remark_accounts(rows.label, dealt.side)
 
 
-def _remark_shares(rows: Rows, whole: Dealt, params: SplitParams) -> list[str]:
+def _remark_shares(rows: Rows, dealt: Dealt, params: SplitParams) -> list[str]:
     val, test = params.val_size, params.test_size
-    shares, wanted = share_sides(whole.side), np.array([1 - val - test, val, test])
-    one_row = 1 / max(1, (whole.side >= 0).sum())
+    shares, wanted = share_sides(dealt.side), np.array([1 - val - test, val, test])
+    one_row = 1 / max(1, (dealt.side >= 0).sum())
     if (np.abs(shares - wanted) <= max(TOLERANCE, one_row) + 1e-9).all():
         return []
     parts = ", ".join(
         f"{name} {got:.1%} (asked for {share:.1%})"
         for name, got, share in zip(SIDES, shares, wanted, strict=True)
     )
-    remark = f"shares of the rows: {parts}; {largest_group(rows, whole, params.strategy)}"
-    if again := int((whole.aside == SEEN_BEFORE).sum()):
+    remark = f"shares of the rows: {parts}; {largest_group(rows, dealt, params.strategy)}"
+    if again := int((dealt.aside == SEEN_BEFORE).sum()):
         remark += f"; {again:,} rows identical to an earlier side were set aside"
     return [remark]

@@ -6,9 +6,9 @@ from stages.lib.contracts.names import SIDES
 from stages.lib.params.split import SplitParams
 from stages.lib.split.days import deal_by_time
 from stages.lib.split.groups import deal_groups
-from stages.lib.split.lot import large_blocks, stratified_subset
+from stages.lib.split.lot import large_blocks
 from stages.lib.split.rows import Rows, linked_groups
-from stages.lib.split.sides import BEYOND_LIMIT, RARE, SEEN_BEFORE, TRAIN, UNDATED, Dealt
+from stages.lib.split.sides import RARE, SEEN_BEFORE, TRAIN, UNDATED, Dealt
 
 # Identical rows train if they are more than this share of the smaller of validation and test, and
 # more than this number: they alone would move a figure of that side.
@@ -17,7 +17,7 @@ MIN_BLOCK_ROWS = 5
 
 
 def deal_rows(rows: Rows, params: SplitParams) -> Dealt:
-    """Return the side of every row, before `max_train_rows`."""
+    """Return the side of every row."""
     aside = np.full(len(rows.label), -1, np.int8)
     times = np.bincount(rows.label, minlength=len(rows.label))
     aside[times[rows.label] < params.min_rows_per_account] = RARE
@@ -55,16 +55,3 @@ def _deal_by_lot(rows: Rows, groups: np.ndarray, aside: np.ndarray, params: Spli
     rng = np.random.default_rng(params.seed)
     side[lot] = deal_groups(groups[lot], rows.label[lot], shares, rng)
     return Dealt(side, aside, blocks)
-
-
-def cut_train(rows: Rows, dealt: Dealt, params: SplitParams) -> Dealt:
-    """Return the rows dealt, with at most `max_train_rows` of them in train."""
-    train = np.flatnonzero(dealt.side == TRAIN)
-    if not params.max_train_rows or len(train) <= params.max_train_rows:
-        return dealt
-    # Random numbers of its own, independent of those that dealt the sides.
-    rng = np.random.default_rng([params.seed, 1])
-    extra = train[~stratified_subset(rows.label[train], params.max_train_rows, rng)]
-    side, aside = dealt.side.copy(), dealt.aside.copy()
-    side[extra], aside[extra] = -1, BEYOND_LIMIT
-    return Dealt(side, aside, dealt.blocks)

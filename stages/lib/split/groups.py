@@ -1,17 +1,21 @@
 """Deal whole groups of rows, each side as near to its share as the groups allow.
 
-Finding the nearest sides of all is a number partitioning problem, too slow to solve exactly for
-more than a dozen groups. So the groups are dealt at random, the largest first (Graham 1969), and
-the sides then evened out by moves and swaps until none helps.
+Each side gets its share of the large groups and of the small ones, so that validation rows speak
+for test rows. Finding the nearest sides of all is a number partitioning problem, too slow to solve
+exactly for more than a dozen groups. So the groups are dealt at random, the largest first (Graham
+1969), and the sides then evened out by moves and swaps until none helps.
 """
 
 import numpy as np
 
 from stages.lib.split.lot import deal_by_lot
 
-# A group with more rows than this part of the smallest side is placed by its size, before the
-# others are dealt with each label near its shares.
+# A group with more rows than this part of the smallest side is dealt on its own, before the others
+# are dealt with each label near its shares.
 LARGE_GROUP = 0.1
+# A group with more rows than this part of the smallest side would speak for the whole side: it is
+# on the largest one, as long as all of them fill at most half of it.
+GIANT_GROUP = 0.25
 # Only so many of the largest groups are swapped: all pairs of them are compared.
 SWAPPED_GROUPS = 100
 # Less than the gain of any move or swap, and more than a rounding error.
@@ -42,10 +46,10 @@ def deal_groups(
     order = rng.permutation(len(size))
     group, size = np.argsort(order)[group], size[order]
     wanted = shares * len(groups)
-    side = _place_large(size, wanted, rng)
+    side = _deal_large(size, wanted, rng)
     small = side[group] < 0
     if small.any():
-        room = np.maximum(wanted - _rows_of_sides(side[group[~small]]), 0)
+        room = np.maximum(wanted - _rows_of_sides(side, size), 0)
         _, val, test = room / room.sum()
         side[group[small]] = deal_by_lot(groups[small], label[small], val, test, rng)
     _fill_empty_sides(side, size)
@@ -55,22 +59,30 @@ def deal_groups(
 
 
 def _rows_of_sides(side: np.ndarray, size: np.ndarray | None = None) -> np.ndarray:
-    return np.bincount(side, weights=size, minlength=3)
+    """Return the groups of each side, or their rows; those with side -1 are on none."""
+    return np.bincount(side + 1, weights=size, minlength=4)[1:]
 
 
-def _place_large(size: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _deal_large(size: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return the side of each large group, -1 for the others.
 
-    The largest is placed first: at random where it fits, more probably where there is more room,
-    or where most room is left.
+    The largest is dealt first, by lot: a side's chance is what it lacks of its share of the rows
+    dealt so far.
     """
-    side, room = np.full(len(size), -1), wanted.copy()
+    side, rows, shares = np.full(len(size), -1), np.zeros(3), wanted / wanted.sum()
+    giant, largest = GIANT_GROUP * wanted.min(), wanted.argmax()
     large = np.flatnonzero(size > LARGE_GROUP * wanted.min())
     for group in large[np.argsort(-size[large], kind="stable")]:
-        fits = room >= size[group]
-        weight = np.where(fits, room, 0) if fits.any() else room == room.max()
-        side[group] = rng.choice(3, p=weight / weight.sum())
-        room[side[group]] -= size[group]
+        more = size[group]
+        if more > giant and rows[largest] + more <= wanted[largest] / 2:
+            chance = np.arange(3) == largest
+        else:
+            lacks = np.maximum(shares * (rows.sum() + more) - rows, 0)
+            fits = rows + more <= wanted
+            chance = np.where(fits, lacks, 0) if (lacks * fits).any() else wanted - rows
+            chance = np.maximum(chance, 0)
+        side[group] = rng.choice(3, p=chance / chance.sum())
+        rows[side[group]] += more
     return side
 
 

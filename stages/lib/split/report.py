@@ -3,34 +3,32 @@
 import numpy as np
 
 from stages.lib.contracts.names import SIDES
+from stages.lib.split.likeness import account_distance, vendors_by_rows
 from stages.lib.split.rows import Rows
 from stages.lib.split.sides import ASIDE, TEST, TRAIN, VAL, Dealt, share_sides
 
 
-def make_report(rows: Rows, whole: Dealt, dealt: Dealt, remarks: list[str]) -> dict:
-    """Return rows, accounts, vendors and dates of each side, and how far it resembles train.
-
-    Parameters
-    ----------
-    rows : Rows
-    whole, dealt : Dealt
-        Before and after `max_train_rows`.
-    remarks : list of str
-    """
-    shares = share_sides(whole.side)
+def make_report(rows: Rows, dealt: Dealt, remarks: list[str]) -> dict:
+    """Return rows, accounts, vendors and dates of each side, and how far the sides are alike."""
+    shares = share_sides(dealt.side)
     sides = {
         name: _describe_side(rows, dealt.side == number, float(shares[number]))
         for number, name in enumerate(SIDES)
     }
+    distance, by_chance = account_distance(rows.label, dealt.side)
     return {
         "rows": len(dealt.side),
         "remarks": remarks,
         "rows_without_vendor": int((rows.vendor < 0).sum()),
-        "rows_of_large_blocks_to_train": int(whole.blocks.sum()),
+        "rows_of_large_blocks_to_train": int(dealt.blocks.sum()),
         "set_aside": {
             reason: int((dealt.aside == number).sum()) for number, reason in enumerate(ASIDE)
         },
         "sides": sides,
+        "accounts_of_val_and_test": {
+            "distance": round(distance, 4),
+            "distance_by_chance": round(by_chance, 4),
+        },
         "border": _compare_with_train(rows, dealt.side, VAL)
         | _compare_with_train(rows, dealt.side, TEST),
     }
@@ -41,9 +39,10 @@ def _describe_side(rows: Rows, here: np.ndarray, share: float) -> dict:
     vendors = rows.vendor[here & (rows.vendor >= 0)]
     return {
         "rows": int(here.sum()),
-        "share_before_max_train_rows": round(share, 6),
+        "share": round(share, 6),
         "accounts": len(np.unique(rows.label[here])),
         "vendors": len(np.unique(vendors)),
+        "vendors_by_rows_in_ledger": vendors_by_rows(rows.vendor, here),
         "rows_of_the_largest_block": int(np.bincount(rows.same[here]).max()),
         "first_date": str(dates.min()) if len(dates) else None,
         "last_date": str(dates.max()) if len(dates) else None,

@@ -12,8 +12,8 @@ from stages.lib.tables import open_table, read_group, table_writers
 
 TRAIN, VAL, TEST = range(len(SIDES))
 # Why a row is on no side.
-ASIDE = ("rare account", "no date", "identical to an earlier side", "beyond max_train_rows")
-RARE, UNDATED, SEEN_BEFORE, BEYOND_LIMIT = range(len(ASIDE))
+ASIDE = ("rare account", "no date", "identical to an earlier side")
+RARE, UNDATED, SEEN_BEFORE = range(len(ASIDE))
 
 
 class Dealt(NamedTuple):
