@@ -1,12 +1,13 @@
 """Code the rows without a language model, to know what the language model is worth.
 
-Four baselines learn from the training rows and see the same fields as the model:
+Four baselines learn from all training rows (at most ``baseline.max_train_rows``), and see the same
+fields as the coder:
 
 - majority: the account with the most rows;
 - lookup: the account that a vendor had most often; unknown vendors fall back to other columns;
 - tfidf_words: TF-IDF of words and a linear support vector machine, as simple as can be;
-- tfidf_chars: the strongest cheap text classifier that was found: TF-IDF of the words and word
-  pairs of each field and of the characters of some, and a linear support vector machine.
+- tfidf_chars: TF-IDF of the words and word pairs of each field and of the characters of some, and a
+  linear support vector machine. It is the fixed line that `evaluate` judges the coder against.
 
 Reads data/split (train, val, test) and data/feature/rows.json. Writes
 data/baseline/predictions.parquet, and of the test rows metrics/baseline/metrics.json and
@@ -31,6 +32,7 @@ from stages.lib.evaluation.metrics import (
     summarise_scores,
 )
 from stages.lib.model.baselines import score_baselines
+from stages.lib.model.training_rows import choose_rows
 from stages.lib.params.baseline import BaselineParams
 from stages.lib.params.files import load_params
 from stages.lib.params.visible_fields import VisibleFields
@@ -92,9 +94,10 @@ def main() -> None:
     params = load_params(baseline=BaselineParams, feature=VisibleFields)
     fields, roles = params.feature.fields, read_json(ROWS)["roles"]
     sides = {side: read_table(side_path(side)) for side in SIDES}
+    sides["train"] = choose_rows(sides["train"], params.baseline.max_train_rows)
     (train, *labels), n_accounts, known = encode_sides(sides)
 
-    tables, metrics, report = [], {}, {}
+    tables, metrics, report = [], {}, {"train_rows": len(train)}
     for name, scores in score_baselines(sides, train, n_accounts, fields, roles, params.baseline):
         results = calibrate(scores, labels)
         for side, result in zip(SIDES[1:], results, strict=True):

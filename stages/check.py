@@ -14,6 +14,7 @@ from pathlib import Path
 from stages.lib.errors import UserError, UserErrors
 from stages.lib.params.agreement import check_agreement
 from stages.lib.params.baseline import BaselineParams
+from stages.lib.params.classify import ClassifyParams
 from stages.lib.params.deepspeed import DeepSpeedParams
 from stages.lib.params.evaluate import EvaluateParams
 from stages.lib.params.feature import FeatureParams
@@ -42,6 +43,7 @@ SECTIONS: dict[str, type[Section]] = {
     "deepspeed": DeepSpeedParams,
     "training": TrainingParams,
     "score": ScoreParams,
+    "classify": ClassifyParams,
     "baseline": BaselineParams,
     "evaluate": EvaluateParams,
 }

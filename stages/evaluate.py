@@ -1,12 +1,13 @@
-"""Evaluate the model on the test rows: how good it is, what may be posted unseen, what goes wrong.
+"""Combine the experts into the coder, and judge it on the test rows.
 
-Temperature and thresholds are fitted on the validation rows and reported on the test rows. The
-language model does not run here.
+The weights of the experts and the thresholds are fitted on the validation rows and reported on the
+test rows. No expert runs here: their scores are read.
 
-Reads data/score, data/split, data/baseline/predictions.parquet, data/preprocess/accounts.parquet,
-data/feature/rows.json and metrics/train/plots. Writes metrics/evaluate (metrics.json, report.html
-and its curves as plots/*.csv) and data/evaluate (predictions.parquet, what the report lists as CSV,
-and calibration.json for `predict`). Parameters: evaluate, feature.fields.
+Reads data/score, data/classify, data/split, data/baseline/predictions.parquet,
+data/preprocess/accounts.parquet, data/feature/rows.json and metrics/train/plots. Writes
+models/evaluate (what `predict` needs of it), metrics/evaluate (metrics.json, report.json,
+report.html and its curves as plots/*.csv) and data/evaluate (predictions.parquet, and what the
+report lists as CSV). Parameters: evaluate, feature.fields.
 """
 
 from pathlib import Path
@@ -21,7 +22,12 @@ from stages.lib.contracts.train import CURVES
 from stages.lib.evaluation.comparison import measure
 from stages.lib.evaluation.curves import quality_curves, read_learning_curves
 from stages.lib.evaluation.findings import description_field, find
-from stages.lib.evaluation.inputs import read_account_names, read_baselines, read_scores
+from stages.lib.evaluation.inputs import (
+    read_account_names,
+    read_baselines,
+    read_experts,
+    read_neighbours,
+)
 from stages.lib.evaluation.judging import Scored, judge, row_counts
 from stages.lib.evaluation.posting import target_name
 from stages.lib.evaluation.report import render_report
@@ -40,25 +46,44 @@ from stages.lib.tables import read_json, read_table, replace_file, write_json, w
 
 DATA = Path("data/evaluate")
 METRICS = Path("metrics/evaluate")
+# Of the report, what report.json has too.
+FIGURES = ("values", "bounds", "postable95", "parts", "baselines", "contributions", "slices")
+COUNTS = ("rows", "train_rows", "trained", "untrained_rows", "untrained_accounts")
+# What `dvc exp show` compares.
+HEADLINE = (
+    "accuracy",
+    "top3_accuracy",
+    "macro_f1",
+    "log_loss",
+    "ece",
+    "amount_accuracy",
+    "accuracy_gain",
+    "autopost95_rate",
+    "autopost95_precision",
+    "autopost99_rate",
+    "autopost99_precision",
+)
 
 
 def write_data(
-    scored: Scored,
-    test: pa.Table,
-    sheets: dict[str, tuple[list[str], list[list]]],
-    model: str,
-    made_with: dict[str, object],
+    scored: Scored, test: pa.Table, sheets: dict[str, tuple[list[str], list[list]]]
 ) -> None:
-    """Write the predictions, the spreadsheets, and what `predict` must know of the model."""
-    predictions = prediction_table(scored.model, test, scored.known, scored.thresholds)
+    """Write the predictions and the spreadsheets."""
+    predictions = prediction_table(scored.coder, test, scored.known)
     write_table(predictions, DATA / "predictions.parquet")
     for name, (header, rows) in sheets.items():
         # The byte order mark makes Excel read Hangul.
         write_csv(header, rows, DATA / f"{name}.csv", "utf-8-sig")
+
+
+def write_calibration(scored: Scored, models: dict[str, str], made_with: dict[str, object]) -> None:
+    """Write what `predict` must know beside the models."""
+    thresholds = scored.coder.thresholds.items()
     calibration = Calibration(
-        model=model,
-        temperature=scored.temperature,
-        thresholds={target_name(target): least for target, least in scored.thresholds.items()},
+        models=models,
+        weights=scored.weights,
+        confidence=list(scored.coder.confidence),
+        thresholds={target_name(target): least for target, least in thresholds},
         rows_made_with=made_with,
     )
     write_json(calibration.model_dump(), CALIBRATION)
@@ -70,7 +95,10 @@ def write_report(report: dict) -> None:
         write_csv(*record_sheet(points, list(points[0])), METRICS / f"plots/{name}.csv")
     with replace_file(METRICS / "report.html") as partial:
         partial.write_text(render_report(report), encoding="utf-8", newline="")
-    write_json(without_nan(report["values"]), METRICS / "metrics.json")
+    figures = {key: report[key] for key in (*COUNTS, *FIGURES)}
+    write_json(without_nan(figures), METRICS / "report.json")
+    headline = {name: report["values"][name] for name in HEADLINE}
+    write_json(without_nan(headline), METRICS / "metrics.json")
 
 
 def main() -> None:
@@ -80,26 +108,27 @@ def main() -> None:
     description = description_field(settings.description_field, fields, made["roles"])
     sides = {side: read_table(side_path(side)) for side in SIDES}
     test, names = sides["test"], read_account_names()
-    accounts, logits, model = read_scores(sides)
+    experts = read_experts(sides)
 
-    scored = judge(accounts, logits, sides, read_baselines(sides))
-    findings = find(scored, sides, fields, description, names, settings)
+    scored = judge(experts, sides, read_baselines(sides))
+    neighbours = read_neighbours(sides)
+    findings = find(scored, sides, fields, description, names, neighbours, settings)
     report = {
         **findings,
         **measure(scored, test, settings.bootstrap_resamples, settings.seed),
         **row_counts(scored),
-        "curves": quality_curves(scored.model, scored.rival),
+        "curves": quality_curves(scored.coder.scores, scored.rival),
         "learning": read_learning_curves(CURVES),
         "names": names,
-        "temperature": scored.temperature,
         "suspect_probability": settings.suspect_probability,
         "resamples": settings.bootstrap_resamples,
     }
 
-    write_data(scored, test, finding_sheets(findings, fields), model, made["made_with"])
+    write_data(scored, test, finding_sheets(findings, fields))
+    write_calibration(scored, experts.models, made["made_with"])
     write_report(report)
-    for name, value in report["values"].items():
-        print(f"{name:22}{value:.4f}")
+    for name in HEADLINE:
+        print(f"{name:22}{report['values'][name]:.4f}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
 """Code new transactions with the trained model: the account of each row, and how sure it is.
 
-    python -m stages.predict NEW OUT.csv
+    python -m stages.predict NEW OUT.csv [--posted FILE ...]
 
 This is not a stage of ``dvc.yaml``: run it whenever new rows arrive. It changes nothing in the
 repository.
 
 Reads NEW, a file or folder in the form of the ledger (its accounts, if it has any, are not read),
-``models/train/``, ``data/evaluate/calibration.json`` and the parameters. Writes OUT.csv: each row
-with its account, probability and next best accounts, then each refused row with the reason.
+``models/`` and the parameters; with ``--posted``, also rows that were posted since the training,
+which join the past postings. Writes OUT.csv: each row with its account, probability, next best
+accounts and nearest past postings, then each refused row with the reason.
 Parameters: ``ingest``, ``preprocess``, ``feature``, ``score``, ``model.trust_remote_code``.
 """
 
@@ -30,12 +31,19 @@ from stages.lib.spreadsheet import write_csv
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return `new` and `out`, texts, of the command line."""
+    """Return `new`, `out` and `posted` of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m stages.predict", description="Code new transactions with the trained model."
     )
     parser.add_argument("new", help="file or folder of new rows, in the ledger's form")
     parser.add_argument("out", help="CSV file to write, which must not exist yet")
+    parser.add_argument(
+        "--posted",
+        nargs="+",
+        default=[],
+        metavar="FILE",
+        help="rows posted since the training, in the ledger's form: they count as past postings",
+    )
     return parser.parse_args()
 
 
@@ -97,9 +105,12 @@ def main() -> None:
         model=ModelTrust,
     )
     check_paths(arguments.new, arguments.out, params.ingest.source)
-    coded = code_rows(arguments.new, params)
+    for path in arguments.posted:
+        if not os.path.exists(path):
+            raise UserError("file-not-found", path, "there is no such file or folder")
+    coded = code_rows(arguments.new, params, arguments.posted)
     for remark in coded.remarks:
-        print(f"ingest: {remark}", file=sys.stderr)
+        print(f"predict: {remark}", file=sys.stderr)
     check_paths(arguments.new, arguments.out, params.ingest.source)
     write_csv(coded.header, coded.rows + coded.refused, arguments.out, "utf-8-sig")
     print_summary(arguments.out, coded)

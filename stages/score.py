@@ -3,17 +3,19 @@
 The only stage beside `train` that runs the language model: what is computed from the scores does
 not need it again.
 
-Reads models/train and data/tokenize/{val,test}. Writes data/score/{val,test}.parquet (logits of
-each account). Parameters: score, model.trust_remote_code.
+Reads models/train and data/tokenize/{val,test}. Writes
+data/score/language_model_{val,test}.parquet (logits of each account). Parameters: score,
+model.trust_remote_code.
 """
 
 import stages.lib.openmp  # isort: skip  # noqa: F401
 import pyarrow as pa
 
 from stages.lib.checksums import file_sha256
-from stages.lib.contracts.score import SCORED_SIDES, scores_path, scores_table
+from stages.lib.contracts.manifest import MANIFEST
+from stages.lib.contracts.scores import LANGUAGE_MODEL, SCORED_SIDES, scores_path, scores_table
 from stages.lib.contracts.tokenize import FOLDER, LABEL_MAP
-from stages.lib.contracts.train import MANIFEST, MODEL
+from stages.lib.contracts.train import MODEL
 from stages.lib.errors import UserError
 from stages.lib.model.scoring import evaluate_model, load_trained_model
 from stages.lib.model.tokenized import load_side
@@ -46,7 +48,7 @@ def main() -> None:
     for side, rows in sides.items():
         row_ids = pa.array(rows["row_id"][:], pa.int64())
         table = scores_table(row_ids, logits[side], trained.accounts, model)
-        write_table(table, scores_path(side))
+        write_table(table, scores_path(LANGUAGE_MODEL, side))
         print(f"{side}: {table.num_rows:,} rows scored")
 
 

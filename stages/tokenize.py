@@ -12,9 +12,6 @@ trust_remote_code).
 
 from pathlib import Path
 
-import numpy as np
-import pyarrow as pa
-
 from stages.lib.contracts.accounts import ACCOUNTS
 from stages.lib.contracts.names import LABEL, ROW_ID, SIDES
 from stages.lib.contracts.split import side_path
@@ -24,7 +21,7 @@ from stages.lib.model.base_model import load_tokenizer, resolve_base_model
 from stages.lib.model.labels import build_label_map
 from stages.lib.model.model_input import save_dataset, tokenize_rows
 from stages.lib.model.prompt import PROMPT_VERSION
-from stages.lib.model.training_rows import stratified_subset
+from stages.lib.model.training_rows import choose_rows
 from stages.lib.params.files import load_params
 from stages.lib.params.model import ModelParams
 from stages.lib.params.tokenize import TokenizeParams, check_prompt_length
@@ -33,18 +30,6 @@ from stages.lib.process import run_stage
 from stages.lib.tables import read_table, write_json
 
 REPORT = Path("metrics/tokenize/report.json")
-
-
-def choose_rows(train: pa.Table, tokenize: TokenizeParams) -> pa.Table:
-    """Return the training rows that the language model learns from, in their order."""
-    if tokenize.max_train_rows is None or train.num_rows <= tokenize.max_train_rows:
-        return train
-    label = train[LABEL].combine_chunks().dictionary_encode().indices.to_numpy()
-    rng = np.random.default_rng(tokenize.seed)
-    kept = stratified_subset(label, tokenize.max_train_rows, rng)
-    if lost := len(np.unique(label)) - len(np.unique(label[kept])):
-        print(f"tokenize.max_train_rows leaves {lost:,} accounts without a row to learn from")
-    return train.filter(pa.array(kept))
 
 
 def main() -> None:
@@ -56,11 +41,13 @@ def main() -> None:
     tables = {side: read_table(side_path(side), [ROW_ID, LABEL, *fields]) for side in SIDES}
     label_map = build_label_map(tokenizer, tables["train"][LABEL], read_table(ACCOUNTS))
     accounts = [entry[LABEL] for entry in label_map]
-    all_rows = tables["train"].num_rows
-    tables["train"] = choose_rows(tables["train"], params.tokenize)
+    all_rows = tables["train"]
+    tables["train"] = choose_rows(all_rows, params.tokenize.max_train_rows, params.tokenize.seed)
+    if lost := len(accounts) - len(set(tables["train"][LABEL].to_pylist())):
+        print(f"tokenize.max_train_rows leaves {lost:,} accounts without a row to learn from")
 
     report: dict[str, object] = {"accounts": len(accounts)}
-    report["train_rows_left_out"] = all_rows - tables["train"].num_rows
+    report["train_rows_left_out"] = all_rows.num_rows - tables["train"].num_rows
     for side, table in tables.items():
         tokenized, n_trimmed = tokenize_rows(tokenizer, table, fields, accounts, max_tokens)
         save_dataset(tokenized, FOLDER / side)

@@ -1,4 +1,4 @@
-"""A small ledger, its split, and what the model and two baselines say about it, all made up."""
+"""A small ledger, its split, and what experts and two baselines say about it, all made up."""
 
 import datetime
 from pathlib import Path
@@ -9,7 +9,7 @@ import pyarrow as pa
 from stages.lib.contracts.accounts import ACCOUNTS as CHART
 from stages.lib.contracts.baseline import PREDICTIONS, PREDICTIONS_SCHEMA
 from stages.lib.contracts.feature import ROWS
-from stages.lib.contracts.score import scores_path, scores_table
+from stages.lib.contracts.scores import EXPERTS, SCORED_SIDES, scores_path, scores_table, stage_of
 from stages.lib.contracts.split import side_path
 from stages.lib.contracts.train import CURVES
 from stages.lib.tables import write_json, write_table
@@ -17,7 +17,7 @@ from stages.lib.tables import write_json, write_table
 FIELDS = ["merchant", "purpose"]
 ROLES = {"merchant": "group", "purpose": "text"}
 MADE_WITH = {"ingest.mask": ["email"], "feature.fields": FIELDS, "feature.amount_edges": [0, 999]}
-MODEL = "ab" * 32  # SHA-256 of its manifest
+MODELS = {"train": "ab" * 32, "classify": "ef" * 32}  # SHA-256 of their manifests
 ACCOUNTS = ["0101", "2260", "2600", "4310"]
 NAMES = {
     "0101": "사무용품비",
@@ -27,6 +27,10 @@ NAMES = {
     "9999": "<b>NEVER TRAINED</b>",
 }
 MERCHANTS = ["petrocan", "=cmd|' /c calc'!a0", "스타벅스 강남점", "<script>alert(1)</script>", ""]
+# How much an expert favours the account of a row that it knows; the last one is pure noise.
+LIFTS = {"language_model": 3.0, "text_classifier": 2.0, "past_postings": 0.0}
+FIRST_ROWS = {"train": 0, "val": 200, "test": 320}
+Logits = dict[str, dict[str, np.ndarray]]  # {side: {expert: (rows, K)}}
 SHARED = "feature: {fields: [merchant, purpose], amount_edges: [0, 999]}\n"
 PARAMS = """
 evaluate:
@@ -64,11 +68,11 @@ def make_table(first_row: int, rows: int, codes: list[str], seed: int) -> pa.Tab
     )
 
 
-def _model_scores(labels: list[str], generator: np.random.Generator) -> np.ndarray:
+def _expert_scores(labels: list[str], lift: float, generator: np.random.Generator) -> np.ndarray:
     scores = generator.normal(size=(len(labels), 4)).round(1)
     for row, code in enumerate(labels):
         if code in ACCOUNTS:
-            scores[row, ACCOUNTS.index(code)] += generator.choice([0.0, 3.0])
+            scores[row, ACCOUNTS.index(code)] += generator.choice([0.0, lift])
     return scores.astype(np.float32)
 
 
@@ -91,17 +95,24 @@ def _baseline(name: str, side: str, table: pa.Table, generator: np.random.Genera
     return pa.table(columns).cast(PREDICTIONS_SCHEMA)
 
 
-def write_scores(folder: Path, logits: dict[str, np.ndarray], model: str = MODEL) -> None:
-    """Write `logits` as the scores of the split in `folder`."""
-    first = 200  # the training rows come first
-    for side, scores in logits.items():
-        row_ids = pa.array(range(first, first + len(scores)), pa.int64())
-        write_table(scores_table(row_ids, scores, ACCOUNTS, model), folder / scores_path(side))
-        first += len(scores)
+def write_scores(folder: Path, logits: Logits, models: dict[str, str] = MODELS) -> None:
+    """Write `logits` as the experts' scores of the split in `folder`."""
+    for side, experts in logits.items():
+        for expert, scores in experts.items():
+            row_ids = pa.array(range(FIRST_ROWS[side], FIRST_ROWS[side] + len(scores)), pa.int64())
+            table = scores_table(row_ids, scores, ACCOUNTS, models[stage_of(expert)])
+            write_table(table, folder / scores_path(expert, side))
 
 
-def write_workspace(folder: Path) -> dict[str, np.ndarray]:
-    """Write parameters and all inputs of `evaluate`; return the logits of the model's scores."""
+def always_right(logits: Logits, side: str, codes: list[str], lead: float) -> None:
+    """Let every expert give the accounts `codes` to the rows of `side`, by `lead` over the rest."""
+    for scores in logits[side].values():
+        scores[:] = 0
+        scores[range(len(codes)), [ACCOUNTS.index(code) for code in codes]] = lead
+
+
+def write_workspace(folder: Path) -> Logits:
+    """Write parameters and all inputs of `evaluate`; return the logits of the experts."""
     (folder / "params.yaml").write_text(SHARED)
     (folder / "params_train.yaml").write_text(PARAMS)
     generator = np.random.default_rng(0)
@@ -110,13 +121,14 @@ def write_workspace(folder: Path) -> dict[str, np.ndarray]:
         "val": generator.choice(ACCOUNTS, 120).tolist(),
         "test": generator.choice([*ACCOUNTS, "9999"], 150).tolist(),
     }
-    logits, baselines, first = {}, [], 0
+    logits, baselines = {}, []
     for seed, (side, labels) in enumerate(codes.items()):
-        table = make_table(first, len(labels), labels, seed)
+        table = make_table(FIRST_ROWS[side], len(labels), labels, seed)
         write_table(table, folder / side_path(side))
-        first += len(labels)
-        if side != "train":
-            logits[side] = _model_scores(labels, generator)
+        if side in SCORED_SIDES:
+            logits[side] = {
+                name: _expert_scores(labels, LIFTS[name], generator) for name in EXPERTS
+            }
             for name in ("majority", "tfidf_chars"):
                 baselines.append(_baseline(name, side, table, generator))
     write_scores(folder, logits)

@@ -40,6 +40,7 @@ def make_side(first_row: int, rows: int, seed: int) -> pa.Table:
 
 def write_params(fields: list[str], **changes: object) -> None:
     section = {
+        "max_train_rows": None,
         "lookup_columns": ["group", "purpose"],
         "word_ngrams": 2,
         "character_fields": ["merchant"],
@@ -197,8 +198,19 @@ def test_a_single_account_is_refused(workspace):
 def test_the_report_has_more_figures_of_each_baseline(workspace):
     baseline.main()
     report = read_json(baseline.REPORT)
-    assert list(report) == list(NAMES)
-    for name, found in report.items():
+    assert list(report) == ["train_rows", *NAMES]
+    for name, found in list(report.items())[1:]:
         assert {"accuracy", "top3_accuracy", "macro_f1", "log_loss", "ece"} <= found.keys()
         assert found["accuracy"] == metrics()[f"{name}_accuracy"]
         assert found["accuracy"] <= found["top3_accuracy"] <= 1
+
+
+def test_at_most_so_many_rows_train_and_the_report_counts_them(workspace):
+    write_params(list(ROLES), max_train_rows=30)
+    baseline.main()
+    report = read_json(baseline.REPORT)
+    assert report["train_rows"] == 30
+    for side in ("val", "test"):
+        assert predictions("lookup", side)["row_id"] == workspace[side]["row_id"].to_pylist()
+    codes = workspace["train"]["acct_code"].to_pylist()
+    assert predictions("majority", "test")["predicted"][0] == max(set(codes), key=codes.count)

@@ -1,4 +1,4 @@
-"""The stage on synthetic scores; its numbers are computed a second time, in another way."""
+"""The stage on made-up scores; its numbers are computed a second time, in another way."""
 
 import csv
 import json
@@ -8,18 +8,31 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import scipy.special
 import sklearn.metrics as reference
 from html_check import check_page
 from refusals import refused
-from scored_ledger import ACCOUNTS, MADE_WITH, MODEL, write_scores, write_workspace
+from scipy.stats import binomtest
+from scored_ledger import (
+    ACCOUNTS,
+    LIFTS,
+    MADE_WITH,
+    MODELS,
+    always_right,
+    write_scores,
+    write_workspace,
+)
 
 from stages import evaluate
+from stages.lib.contracts.evaluate import Calibration
+from stages.lib.evaluation.combination import fit_weights, folds_of, log_probabilities
+from stages.lib.evaluation.judging import vendor_groups
 from stages.lib.tables import write_table
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
-    """Return the logits of a workspace that the test may change and evaluate."""
+    """Return the experts' logits in a workspace that the test may change and evaluate."""
     monkeypatch.chdir(tmp_path)
     return write_workspace(tmp_path)
 
@@ -36,7 +49,7 @@ def evaluated_folder(tmp_path_factory):
 
 @pytest.fixture
 def evaluated(evaluated_folder, monkeypatch):
-    """Enter an evaluated workspace, shared by the tests that only read; return its logits."""
+    """Enter an evaluated workspace, shared by the tests that only read; return the logits."""
     folder, logits = evaluated_folder
     monkeypatch.chdir(folder)
     return logits
@@ -51,9 +64,72 @@ def predictions() -> dict[str, list]:
     return pq.read_table("data/evaluate/predictions.parquet").to_pydict()
 
 
+def strict_json(path: str) -> dict:
+    """Return the content of a JSON file; NaN and infinity, which JSON cannot express, fail."""
+
+    def refuse(constant):
+        raise AssertionError(f"{path}: {constant}")
+
+    return json.loads(Path(path).read_text(), parse_constant=refuse)
+
+
+def metrics() -> dict:
+    return strict_json("metrics/evaluate/metrics.json")
+
+
+def report() -> dict:
+    return strict_json("metrics/evaluate/report.json")
+
+
+def calibration() -> dict:
+    return strict_json("models/evaluate/calibration.json")
+
+
+def combined(experts: dict[str, np.ndarray], weights: dict[str, float]) -> np.ndarray:
+    """Return the probabilities that these experts and weights give together, float64 (rows, K)."""
+    logits = sum(
+        weights[name] * scipy.special.log_softmax(scores.astype(np.float64), axis=1)
+        for name, scores in experts.items()
+    )
+    return scipy.special.softmax(logits, axis=1)
+
+
+def numbers_of(side: str) -> np.ndarray:
+    """Return the integer of the account of each row, K for one without training rows."""
+    codes = pq.read_table(f"data/split/{side}.parquet")["acct_code"].to_pylist()
+    return np.array([ACCOUNTS.index(code) if code in ACCOUNTS else len(ACCOUNTS) for code in codes])
+
+
+def figures(chance: np.ndarray, label: np.ndarray) -> dict[str, float]:
+    """Return metrics of probabilities (rows, K) of the accounts, in the plainest way."""
+    order = np.argsort(-chance, axis=1, kind="stable")
+    padded = np.column_stack([chance, np.zeros(len(label))])
+    own = padded[np.arange(len(label)), label]
+    confidence, right = chance.max(axis=1), order[:, 0] == label
+    shares = [
+        (confidence >= least).mean()
+        for least in confidence
+        if right[confidence >= least].mean() >= 0.95
+    ]
+    return {
+        "accuracy": right.mean(),
+        "macro_f1": reference.f1_score(label, order[:, 0], average="macro", zero_division=0),
+        "weighted_f1": reference.f1_score(label, order[:, 0], average="weighted", zero_division=0),
+        "top3_accuracy": (order[:, :3] == label[:, None]).any(axis=1).mean(),
+        "log_loss": -np.log(np.maximum(own, 1e-6)).mean(),
+        "postable95": max(shares, default=0.0),
+    }
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
+    table = reference.confusion_matrix(first, second, labels=[False, True])
+    only_first, only_second = int(table[1, 0]), int(table[0, 1])
+    rows = only_first + only_second
+    return only_first, only_second, binomtest(only_first, rows).pvalue if rows else 1.0
+
+
 def test_metrics_equal_scikit_learn_on_the_written_predictions(evaluated):
-    found = json.loads(Path("metrics/evaluate/metrics.json").read_text())
-    rows = predictions()
+    found, rows = report()["values"], predictions()
     label, predicted = rows["acct_code"], rows["predicted"]
     assert found["accuracy"] == pytest.approx(reference.accuracy_score(label, predicted))
     for average in ("macro", "weighted"):
@@ -79,43 +155,188 @@ def test_metrics_equal_scikit_learn_on_the_written_predictions(evaluated):
         assert precision == pytest.approx(correct[posted].mean()) if posted.any() else not precision
 
 
-def test_at_most_a_dozen_numbers(evaluated):
-    found = json.loads(Path("metrics/evaluate/metrics.json").read_text())
+def test_at_most_a_dozen_numbers_are_compared_between_experiments(evaluated):
+    found, values = metrics(), report()["values"]
     assert len(found) <= 12
+    assert found == {name: values[name] for name in found}
     assert all(value is None or np.isfinite(value) for value in found.values())
+
+
+def test_the_calibration_error_is_that_of_the_written_probabilities(evaluated):
+    rows = predictions()
+    correct, probability = np.array(rows["correct"]), np.array(rows["probability"])
+    edges = np.linspace(0, 1, 16)[1:-1]
+    bins = np.digitize(probability, edges, right=True)
+    gaps = [
+        abs(correct[bins == b].mean() - probability[bins == b].mean()) * (bins == b).mean()
+        for b in set(bins)
+    ]
+    assert metrics()["ece"] == pytest.approx(sum(gaps))
+
+
+def test_the_gain_is_over_the_fixed_rival(evaluated):
+    rows = pq.read_table("data/baseline/predictions.parquet").to_pylist()
+    rival = [r["predicted"] for r in rows if (r["baseline"], r["side"]) == ("tfidf_chars", "test")]
+    label = predictions()["acct_code"]
+    gain = metrics()["accuracy"] - reference.accuracy_score(label, rival)
+    assert metrics()["accuracy_gain"] == pytest.approx(gain)
+    low, high = report()["bounds"]["accuracy_gain"]["rows"]
+    assert low < gain < high
+    assert report()["baselines"]["tfidf_chars"]["accuracy"] == pytest.approx(
+        reference.accuracy_score(label, rival)
+    )
 
 
 def test_every_test_row_is_predicted_once_and_in_order(evaluated):
     rows, test = predictions(), pq.read_table("data/split/test.parquet").to_pydict()
     assert rows["row_id"] == test["row_id"]
     assert rows["acct_code"] == test["acct_code"]
-    assert rows["predicted"] == [ACCOUNTS[i] for i in evaluated["test"].argmax(axis=1)]
+    chance = combined(evaluated["test"], calibration()["weights"])
+    assert rows["predicted"] == [ACCOUNTS[i] for i in chance.argmax(axis=1)]
+    order = np.argsort(-chance, axis=1)
+    for place in (1, 2):
+        assert rows[f"choice_{place + 1}"] == [ACCOUNTS[i] for i in order[:, place]]
 
 
 def test_thresholds_come_from_the_validation_rows(workspace):
     evaluate.main()
     before = Counter(predictions()["autopost95"])
     label = pq.read_table("data/split/val.parquet")["acct_code"].to_pylist()
-    for row, code in enumerate(label):  # a validation set that is always right: post everything
-        workspace["val"][row] = 0
-        workspace["val"][row, ACCOUNTS.index(code)] = 0.01
+    always_right(workspace, "val", label, 0.01)  # post everything
     write_scores(Path(), workspace)
     evaluate.main()
     assert before[False] > 0
     assert Counter(predictions()["autopost95"])[False] < before[False]
 
 
-def test_the_calibration_names_its_model_and_gives_the_written_probabilities(evaluated):
-    found = json.loads(Path("data/evaluate/calibration.json").read_text())
-    assert found["model"] == MODEL
+def test_the_calibration_names_its_models_and_gives_the_written_probabilities(evaluated):
+    found = calibration()
+    assert found == Calibration(**found).model_dump()
+    assert found["models"] == MODELS
     assert found["rows_made_with"] == MADE_WITH
+    assert list(found["weights"]) == list(LIFTS)
     rows = predictions()
-    scaled = evaluated["test"].astype(float) / found["temperature"]
-    chances = np.exp(scaled) / np.exp(scaled).sum(axis=1, keepdims=True)
-    assert rows["probability"] == pytest.approx(chances.max(axis=1))
+    chance = combined(evaluated["test"], found["weights"])
+    assert rows["probability"] == pytest.approx(chance.max(axis=1), abs=1e-5)
+    label = numbers_of("test")
+    own = np.column_stack([chance, np.zeros(len(label))])[np.arange(len(label)), label]
+    assert rows["label_probability"] == pytest.approx(own, abs=1e-5)
+    assert list(found["thresholds"]) == ["autopost95", "autopost99"]
     for name, threshold in found["thresholds"].items():
         least = np.inf if threshold is None else threshold
         assert rows[name] == [probability >= least for probability in rows["probability"]]
+
+
+def test_the_weights_have_the_lowest_log_loss_on_the_validation_rows(evaluated):
+    label, weights = numbers_of("val"), calibration()["weights"]
+
+    def loss(values):
+        return figures(combined(evaluated["val"], values), label)["log_loss"]
+
+    best = loss(weights)
+    assert best <= loss(dict.fromkeys(weights, 1 / 3))
+    for name, weight in weights.items():
+        for other in (weight + 0.2, max(weight - 0.2, 0)):
+            assert other == weight or loss(weights | {name: other}) > best
+    noise = weights.pop("past_postings")
+    assert noise < 0.2 < min(weights.values())
+
+
+def test_thresholds_stand_on_probabilities_whose_weights_have_not_seen_the_vendor(workspace):
+    label = numbers_of("val")
+    lifted = (np.arange(4) == label[:, None]) * np.float32(3)
+    for scores in workspace["val"].values():  # so that a threshold for 95 % exists
+        scores += lifted
+    write_scores(Path(), workspace)
+    evaluate.main()
+    vendors = pq.read_table("data/split/val.parquet")["group"].to_pylist()
+    fold = folds_of(vendor_groups(vendors))
+    experts = {name: log_probabilities(scores) for name, scores in workspace["val"].items()}
+    confidence, right = np.empty(len(label)), np.empty(len(label), bool)
+    for number in set(fold):
+        here = fold == number
+        weights = fit_weights([scores[~here] for scores in experts.values()], label[~here])
+        named = dict(zip(experts, weights, strict=True))
+        chance = combined({name: scores[here] for name, scores in experts.items()}, named)
+        confidence[here] = chance.max(axis=1)
+        right[here] = chance.argmax(axis=1) == label[here]
+    reached = [
+        least
+        for least in confidence
+        if right[confidence >= least].mean() >= 0.95 and (confidence >= least).sum() >= 60
+    ]
+    found = calibration()["thresholds"]
+    assert found["autopost95"] == pytest.approx(min(reached), abs=1e-5)
+    assert found["autopost99"] is None  # 120 rows are too few to show it
+
+
+def test_the_parts_are_reported_beside_the_coder(evaluated):
+    label, coder = numbers_of("test"), combined(evaluated["test"], calibration()["weights"])
+    val, found = numbers_of("val"), report()
+    expected = figures(coder, label)
+    assert found["postable95"] == pytest.approx(expected.pop("postable95"))
+    for name, value in expected.items():
+        assert found["values"][name] == pytest.approx(value, abs=1e-5), name
+    assert list(found["parts"]) == list(LIFTS)
+    for expert, part in found["parts"].items():
+        (weight,) = fit_weights([log_probabilities(evaluated["val"][expert])], val)
+        chance = combined({expert: evaluated["test"][expert]}, {expert: weight})
+        for name, value in figures(chance, label).items():
+            assert part[name] == pytest.approx(value, abs=1e-5), (expert, name)
+        only_coder, only_other, p = mcnemar(
+            coder.argmax(axis=1) == label, chance.argmax(axis=1) == label
+        )
+        assert (part["only_coder"], part["only_other"]) == (only_coder, only_other)
+        assert part["p"] == pytest.approx(p)
+
+
+def test_the_contribution_of_a_part_is_the_coder_less_a_coder_without_it(evaluated):
+    label, weights = numbers_of("test"), calibration()["weights"]
+    coder = combined(evaluated["test"], weights)
+    whole, found = figures(coder, label), report()["contributions"]
+    assert list(found) == list(LIFTS)
+    for expert, part in found.items():
+        others = [name for name in LIFTS if name != expert]
+        val = [log_probabilities(evaluated["val"][name]) for name in others]
+        fitted = dict(zip(others, fit_weights(val, numbers_of("val")), strict=True))
+        chance = combined({name: evaluated["test"][name] for name in others}, fitted)
+        without = figures(chance, label)
+        assert part["weight"] == weights[expert]
+        for name in ("accuracy", "log_loss", "postable95"):
+            assert part[name] == pytest.approx(whole[name] - without[name], abs=1e-5), name
+        only_with, only_without, p = mcnemar(
+            coder.argmax(axis=1) == label, chance.argmax(axis=1) == label
+        )
+        assert (part["only_with"], part["only_without"]) == (only_with, only_without)
+        assert part["p"] == pytest.approx(p)
+
+
+def test_the_report_counts_its_rows_and_bounds_every_metric(evaluated):
+    found, label = report(), numbers_of("test")
+    codes = pq.read_table("data/split/test.parquet")["acct_code"].to_pylist()
+    assert found["rows"] == len(codes) == 150
+    assert (found["train_rows"], found["trained"]) == (200, 4)
+    assert found["untrained_rows"] == codes.count("9999") == (label == 4).sum()
+    assert found["untrained_accounts"] == 1
+    assert list(found["bounds"]) == list(found["values"])
+    for name, value in found["values"].items():
+        for low, high in found["bounds"][name].values():
+            assert value is None or low <= value <= high, name
+    slices = read_rows("slices")
+    assert [list(record) for record in found["slices"]] == [list(row) for row in slices]
+    assert [record["rows"] for record in found["slices"]] == [int(row["rows"]) for row in slices]
+
+
+def test_a_metric_that_is_undefined_is_null(workspace):
+    for scores in (*workspace["val"].values(), *workspace["test"].values()):
+        scores[:] = 0  # no expert knows anything: nothing is posted
+    write_scores(Path(), workspace)
+    evaluate.main()
+    assert metrics()["autopost95_rate"] == 0
+    assert metrics()["autopost95_precision"] is None
+    assert report()["bounds"]["autopost95_precision"]["rows"] == [None, None]
+    assert calibration()["thresholds"] == {"autopost95": None, "autopost99": None}
+    check_page(Path("metrics/evaluate/report.html").read_text())
 
 
 def test_accounts_without_training_rows_count_as_wrong_and_are_reported(evaluated):
@@ -136,14 +357,14 @@ def test_same_bytes_every_time(workspace):
         evaluate.main()
         found = [
             p
-            for folder in ("data/evaluate", "metrics/evaluate")
+            for folder in ("data/evaluate", "models/evaluate", "metrics/evaluate")
             for p in sorted(Path(folder).rglob("*"))
             if p.is_file()
         ]
         return {path: path.read_bytes() for path in found}
 
     first = outputs()
-    assert len(first) == 11
+    assert len(first) == 12
     assert outputs() == first
 
 
@@ -170,7 +391,9 @@ def test_report_is_whole_escaped_and_needs_no_network(evaluated):
     assert "alert(1)</script>" not in page
     assert "&lt;b&gt;NEVER TRAINED&lt;/b&gt;" in page
     assert "사무용품비" in page and "스타벅스 강남점" in page
-    assert "Loss during training" in page
+    assert "Loss during training" in page and "; by vendor" in page
+    for title in ("language model", "text classifier", "past postings", "most frequent account"):
+        assert f"<td>{title}</td>" in page
 
 
 def test_the_headline_of_the_report_is_the_verdict(evaluated):
@@ -251,9 +474,7 @@ def test_no_suspects_and_no_confusions_make_empty_tables(workspace):
     codes = [code if code in ACCOUNTS else "0101" for code in label]
     column = table.column_names.index("acct_code")
     write_table(table.set_column(column, "acct_code", [codes]), "data/split/test.parquet")
-    for row, code in enumerate(codes):
-        workspace["test"][row] = 0
-        workspace["test"][row, ACCOUNTS.index(code)] = 9
+    always_right(workspace, "test", codes, 9)
     write_scores(Path(), workspace)
     evaluate.main()
     assert read_rows("suspects") == [] and read_rows("confusions") == []
@@ -277,3 +498,16 @@ def test_without_a_text_field_there_is_no_description_slice(workspace):
     path.write_text(path.read_text().replace('"text"', '"category"'))
     evaluate.main()
     assert "description" not in {row["slice"] for row in read_rows("slices")}
+
+
+def test_without_vendors_there_is_no_interval_by_vendor(workspace):
+    for side in ("train", "val", "test"):
+        table = pq.read_table(f"data/split/{side}.parquet")
+        column = table.column_names.index("group")
+        nobody = table.set_column(column, "group", [[""] * len(table)])
+        write_table(nobody, f"data/split/{side}.parquet")
+    evaluate.main()
+    assert {bounds["vendors"] for bounds in report()["bounds"].values()} == {None}
+    page = Path("metrics/evaluate/report.html").read_text()
+    check_page(page)
+    assert "; by vendor" not in page

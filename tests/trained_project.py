@@ -12,9 +12,10 @@ from stages.lib.checksums import file_sha256
 from stages.lib.contracts.accounts import ACCOUNTS
 from stages.lib.contracts.evaluate import CALIBRATION
 from stages.lib.contracts.feature import BASE, ROWS
+from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.names import LABEL
 from stages.lib.contracts.tokenize import LABEL_MAP
-from stages.lib.contracts.train import MANIFEST, MODEL
+from stages.lib.contracts.train import MODEL
 from stages.lib.tables import read_json, read_table, write_json
 
 THRESHOLDS = {"autopost95": 0.5, "autopost99": None}
@@ -44,7 +45,7 @@ def write_model(base_model: Path) -> None:
 
     from stages.lib.model.base_model import load_tokenizer
     from stages.lib.model.labels import build_label_map
-    from stages.lib.model.manifest import write_manifest
+    from stages.lib.model.manifest import library_versions, write_manifest
     from stages.lib.model.prompt import PROMPT_VERSION
 
     torch.manual_seed(3)
@@ -61,7 +62,8 @@ def write_model(base_model: Path) -> None:
     )
     prompt = {"version": PROMPT_VERSION, "fields": fields, "max_tokens": 96}
     write_json({"prompt": prompt, "accounts": accounts}, MODEL / LABEL_MAP)
-    write_manifest(MODEL, {"name": str(base_model), "revision": None, "dtype": "float32"})
+    base = {"name": str(base_model), "revision": None, "dtype": "float32"}
+    write_manifest(MODEL, library_versions(), base_model=base)
 
 
 def write_calibration() -> None:

@@ -1,5 +1,6 @@
-"""Code new rows with the trained model: the account of each row, and how sure the model is."""
+"""Code new rows: the account of each row, how sure the coder is, and like which past postings."""
 
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -8,19 +9,35 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from stages.lib.checksums import file_sha256
+from stages.lib.contracts.classify import MODEL as TEXT_EXPERTS_FOLDER
 from stages.lib.contracts.evaluate import CALIBRATION, Calibration
+from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.names import AMOUNT, DATE, ORIGIN
+from stages.lib.contracts.scores import EXPERTS, LANGUAGE_MODEL
 from stages.lib.contracts.tokenize import LABEL_MAP
-from stages.lib.contracts.train import MANIFEST, MODEL
+from stages.lib.contracts.train import MODEL as LANGUAGE_MODEL_FOLDER
 from stages.lib.errors import UserError, UserErrors
+from stages.lib.evaluation.calibration import calibrate
+from stages.lib.evaluation.combination import combine, log_probabilities
 from stages.lib.evaluation.metrics import RowScores, summarise_scores
-from stages.lib.ledger.new_rows import NewRows, read_new_rows
+from stages.lib.ledger.new_rows import NewRows, read_new_rows, read_posted_rows
 from stages.lib.model.base_model import load_tokenizer, resolve_base_model
 from stages.lib.model.manifest import verify_manifest
 from stages.lib.model.prompt import encode_prompts
+from stages.lib.model.text_experts import (
+    NEAREST,
+    TextExperts,
+    add_postings,
+    describe_neighbours,
+    load_text_experts,
+    score_text_experts,
+)
+from stages.lib.parallel import cores
 from stages.lib.params.model import ModelParams
 from stages.lib.params.row_shape import row_shape_of
 from stages.lib.tables import read_json
+
+MODELS = {"train": LANGUAGE_MODEL_FOLDER, "classify": TEXT_EXPERTS_FOLDER}
 
 
 class Coded(NamedTuple):
@@ -49,8 +66,8 @@ class Coded(NamedTuple):
     remarks: list[str]
 
 
-def code_rows(source: str, params: SimpleNamespace) -> Coded:
-    """Return the rows of a file or folder with the accounts that the trained model gives them.
+def code_rows(source: str, params: SimpleNamespace, posted: Sequence[str] = ()) -> Coded:
+    """Return the rows of a file or folder with the accounts that the coder gives them.
 
     Parameters
     ----------
@@ -58,6 +75,8 @@ def code_rows(source: str, params: SimpleNamespace) -> Coded:
         File or folder in the form of the ledger. Its accounts, if it has any, are not read.
     params : SimpleNamespace
         The sections ``ingest``, ``preprocess``, ``feature``, ``score`` and ``model``.
+    posted : sequence of str
+        Files or folders of rows that were posted since the training. They join the past postings.
 
     Raises
     ------
@@ -67,16 +86,25 @@ def code_rows(source: str, params: SimpleNamespace) -> Coded:
     """
     calibration = load_calibration()
     check_made_with(calibration.rows_made_with, row_shape_of(params, params.ingest.roles))
+    experts, remarks = load_text_experts(MODELS["classify"]), []
+    for path in posted:
+        rows, refused = read_posted_rows(path, params)
+        experts, unknown = add_postings(experts, rows)
+        added = f"{path}: {rows.num_rows - unknown:,} posted rows join the past postings"
+        why = f"{refused:,} cannot be used and {unknown:,} have an account without a training row"
+        remarks.append(f"{added}; {why}" if refused or unknown else added)
     new = read_new_rows(source, params)
-    accounts, scores = score_base(new.base, calibration, params)
-    return coded_rows(new, accounts, scores, calibration.thresholds, params.feature.fields)
+    scores, past = code_base(new.base, experts, calibration, params)
+    chart = read_json(MODELS["train"] / LABEL_MAP)["accounts"]
+    coded = coded_rows(new, chart, scores, past, calibration.thresholds, params.feature.fields)
+    return coded._replace(remarks=remarks + coded.remarks)
 
 
 # The model
 
 
 def load_calibration() -> Calibration:
-    """Return what `evaluate` fitted for the model in ``models/train/``.
+    """Return what `evaluate` fitted for the models in ``models/``.
 
     Raises
     ------
@@ -84,11 +112,12 @@ def load_calibration() -> Calibration:
         There is no model, it is damaged, or the calibration belongs to another one.
     """
     again = "build it again with 'dvc repro evaluate'"
-    if not (MODEL / MANIFEST).is_file():
-        raise UserError(
-            "no-model", MODEL, "has no model", "run 'dvc repro', or fetch it with 'dvc pull'"
-        )
-    verify_manifest(MODEL)
+    for folder in MODELS.values():
+        if not (folder / MANIFEST).is_file():
+            raise UserError(
+                "no-model", folder, "has no model", "run 'dvc repro', or fetch it with 'dvc pull'"
+            )
+        verify_manifest(folder)
     try:
         calibration = Calibration.model_validate(read_json(CALIBRATION))
     except ValidationError as error:
@@ -97,13 +126,14 @@ def load_calibration() -> Calibration:
         raise UserError(
             "invalid-calibration", CALIBRATION, f"{key}: {what['msg']}", again
         ) from None
-    if calibration.model != file_sha256(MODEL / MANIFEST):
-        raise UserError(
-            "other-model",
-            CALIBRATION,
-            f"belongs to another model than the one in {MODEL}",
-            f"fetch both with 'dvc pull', or {again}",
-        )
+    for stage, folder in MODELS.items():
+        if calibration.models.get(stage) != file_sha256(folder / MANIFEST):
+            raise UserError(
+                "other-model",
+                CALIBRATION,
+                f"belongs to another model than the one in {folder}",
+                f"fetch both with 'dvc pull', or {again}",
+            )
     return calibration
 
 
@@ -124,7 +154,7 @@ def check_made_with(noted: dict[str, object], now: dict[str, object]) -> None:
                 UserError(
                     "rows-made-otherwise",
                     f"params.yaml: {name}",
-                    f"{now.get(name)}; the model in {MODEL} was trained with {noted.get(name)}",
+                    f"{now.get(name)}; the models in models/ were made with {noted.get(name)}",
                     "undo the change, or run 'dvc repro'",
                 )
                 for name in changed
@@ -132,43 +162,54 @@ def check_made_with(noted: dict[str, object], now: dict[str, object]) -> None:
         )
 
 
-def score_base(
-    base: pa.Table, calibration: Calibration, params: SimpleNamespace
-) -> tuple[list[dict], RowScores]:
-    """Return the model's accounts, and its scores of the rows of a base table.
+def code_base(
+    base: pa.Table, experts: TextExperts, calibration: Calibration, params: SimpleNamespace
+) -> tuple[RowScores, list[list[str]]]:
+    """Return the combined scores of the rows of a base table, and the past postings of each.
 
     Parameters
     ----------
     base : Table
+    experts : TextExperts
     calibration : Calibration
     params : SimpleNamespace
         The sections ``score`` and ``model``.
-
-    Returns
-    -------
-    accounts : list of dict, length K
-        With the keys acct_code and acct_name, in the order of the scores.
-    scores : RowScores
     """
+    scores, nearest = score_text_experts(experts, base, cores())
+    if calibration.weights[LANGUAGE_MODEL]:
+        logits = language_model_logits(base, calibration, experts.accounts, params)
+        scores[LANGUAGE_MODEL] = log_probabilities(logits)
+    names = [name for name in EXPERTS if name in scores]
+    weights = np.array([calibration.weights[name] for name in names])
+    logits = combine([scores[name] for name in names], weights)
+    unknown = np.full(len(logits), len(experts.accounts))
+    combined = calibrate(summarise_scores(logits, unknown, 1.0), tuple(calibration.confidence))
+    return combined, describe_neighbours(experts, nearest)
+
+
+def language_model_logits(
+    base: pa.Table, calibration: Calibration, accounts: list[str], params: SimpleNamespace
+) -> np.ndarray:
+    """Return the language model's logits of the rows of a base table, float32 (rows, K)."""
     # Torch takes seconds to import, so wrong parameters and files are refused before.
     from stages.lib.model.scoring import load_trained_model, score_rows
 
-    trust = params.model.trust_remote_code
-    trained = load_trained_model(MODEL, trust)
-    label_map, manifest = read_json(MODEL / LABEL_MAP), read_json(MODEL / MANIFEST)
-    if calibration.model != file_sha256(MODEL / MANIFEST):
+    trust, folder = params.model.trust_remote_code, MODELS["train"]
+    trained = load_trained_model(folder, trust)
+    label_map, manifest = read_json(folder / LABEL_MAP), read_json(folder / MANIFEST)
+    if calibration.models["train"] != file_sha256(folder / MANIFEST):
         raise UserError(
-            "other-model", MODEL, "was replaced in the meantime", "run the same command again"
+            "other-model", folder, "was replaced in the meantime", "run the same command again"
         )
+    if trained.accounts != accounts:
+        raise RuntimeError("the models in models/ have different accounts")
     model = ModelParams(**manifest["base_model"], trust_remote_code=trust)
-    prompt, accounts = label_map["prompt"], label_map["accounts"]
+    prompt = label_map["prompt"]
     columns = [base[field].to_pylist() for field in prompt["fields"]]
     tokenizer = load_tokenizer(resolve_base_model(model))
     input_ids, _ = encode_prompts(tokenizer, columns, prompt["max_tokens"])
     score = params.score
-    logits = score_rows(trained, input_ids, score.batch_tokens, score.threads, "score")
-    unknown = np.full(len(logits), len(accounts))
-    return accounts, summarise_scores(logits, unknown, calibration.temperature)
+    return score_rows(trained, input_ids, score.batch_tokens, score.threads, "score")
 
 
 # The table
@@ -178,10 +219,11 @@ def coded_rows(
     new: NewRows,
     accounts: list[dict],
     scores: RowScores,
+    past: list[list[str]],
     thresholds: dict[str, float | None],
     fields: list[str],
 ) -> Coded:
-    """Return header and rows: origin, account, next best accounts, and what the row says.
+    """Return header and rows: origin, account, next best ones, past postings, what the row says.
 
     Parameters
     ----------
@@ -189,6 +231,8 @@ def coded_rows(
     accounts : list of dict, length K
     scores : RowScores
         Of the rows of ``new.base``.
+    past : list of list of str
+        The nearest past postings of each row, as texts.
     thresholds : dict of str to float or None
         The least probability that is posted, by name; None: none is enough.
     fields : list of str
@@ -198,14 +242,14 @@ def coded_rows(
     places = range(1, scores.top.shape[1])
     header = [*ORIGIN, "refused", "predicted", "predicted_name", "probability", *thresholds]
     header += [f"{name}_{place + 1}" for place in places for name in ("choice", "probability")]
-    header += shown
+    header += [f"past_{place + 1}" for place in range(NEAREST)] + shown
     origins, cells = (
         zip(*(new.base[name].to_pylist() for name in names), strict=True)
         for names in (ORIGIN, shown)
     )
     rows, posted = [], dict.fromkeys(thresholds, 0)
-    for origin, top, chances, said in zip(
-        origins, scores.top.tolist(), scores.probability.tolist(), cells, strict=True
+    for origin, top, chances, before, said in zip(
+        origins, scores.top.tolist(), scores.probability.tolist(), past, cells, strict=True
     ):
         best = accounts[top[0]]
         row = [*origin, "", best["acct_code"], best["acct_name"], round(chances[0], 4)]
@@ -215,7 +259,8 @@ def coded_rows(
             row.append("yes" if enough else "no")
         for place in places:
             row += [accounts[top[place]]["acct_code"], round(chances[place], 4)]
-        rows.append([*row, *said])
+        before = before + [""] * (NEAREST - len(before))
+        rows.append([*row, *before, *said])
     padding = [""] * (len(header) - len(ORIGIN) - 1)
     refused = [row + padding for row in new.refused]
     return Coded(header, rows, refused, new.silent, posted, new.remarks)

@@ -1,4 +1,4 @@
-"""McNemar's test and the bootstrap against brute force and the normal interval."""
+"""McNemar's test and the bootstrap against brute force; the rest is tested with the stage."""
 
 import warnings
 from math import comb
@@ -77,8 +77,3 @@ def test_bootstrap_ignores_resamples_without_a_value():
 )
 def test_verdict(gain, words):
     assert comparison.verdict(gain) == words
-
-
-def test_vendor_clusters_keep_rows_without_a_vendor_apart():
-    assert comparison.vendor_clusters(["a", "", "b", "a", ""]).tolist() == [0, 1, 2, 0, 3]
-    assert comparison.vendor_clusters(["", ""]) is None

@@ -7,6 +7,7 @@ from refusals import refused
 from scored_ledger import ACCOUNTS, FIELDS, NAMES, make_table
 
 from stages.lib.evaluation import findings
+from stages.lib.evaluation.judging import Judged
 from stages.lib.evaluation.metrics import RowScores
 
 
@@ -65,3 +66,28 @@ def test_slice_values():
     assert values("c", "2")["account size"] == "rare (under 2 training rows)"
     assert values("c", "3")["account size"] == "never in training"
     assert "description" not in values("c", "3", None)
+
+
+def given(predicted, confidence):
+    """Return the `RowScores` of rows of account 1 that are given the accounts `predicted`."""
+    sure, top = np.array(confidence), np.array(predicted)[:, None]
+    return RowScores(np.ones(len(sure), np.int64), top, sure[:, None], sure, 1 - top[:, 0])
+
+
+def test_a_slice_has_the_accuracy_of_the_coder_of_its_parts_and_of_the_rival():
+    coder = Judged(given([1, 1, 0], [0.9, 0.5, 0.8]), {0.95: 0.7, 0.99: None})
+    others = {"part": given([0, 1, 1], [0.9] * 3), "rival": given([0, 0, 0], [0.9] * 3)}
+    values = {"vendor": ["new", "seen", "new"]}
+    new, seen = findings.slice_table(values, coder, others, np.zeros(3))
+    assert new == {
+        "slice": "vendor",
+        "value": "new",
+        "rows": 2,
+        "accuracy": 0.5,
+        "part_accuracy": 0.5,
+        "rival_accuracy": 0.0,
+        "autopost95_rate": 1.0,
+        "autopost95_precision": 0.5,
+    }
+    assert (seen["accuracy"], seen["part_accuracy"], seen["autopost95_rate"]) == (1.0, 1.0, 0.0)
+    assert np.isnan(seen["autopost95_precision"])

@@ -1,12 +1,14 @@
-"""What is read is about the same rows and one model."""
+"""What is read is about the same rows and accounts, and each stage has one model."""
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import scipy.special
 from refusals import refused
-from scored_ledger import ACCOUNTS, MODEL, NAMES, write_scores, write_workspace
+from scored_ledger import ACCOUNTS, MODELS, NAMES, write_workspace
 
 from stages.lib.contracts.baseline import PREDICTIONS
-from stages.lib.contracts.score import scores_path
+from stages.lib.contracts.scores import EXPERTS, SCORED_SIDES, logits_of, scores_path, scores_table
 from stages.lib.contracts.split import side_path
 from stages.lib.evaluation import inputs
 from stages.lib.tables import read_table, write_table
@@ -23,37 +25,85 @@ def split(logits):
     return {side: read_table(side_path(side)) for side in ("train", "val", "test")}
 
 
-def test_scores_are_read_as_they_were_written(logits, split):
-    accounts, found, model = inputs.read_scores(split)
-    assert (accounts, model) == (ACCOUNTS, MODEL)
-    assert {side: scores.tolist() for side, scores in found.items()} == {
-        side: scores.tolist() for side, scores in logits.items()
+every_file = pytest.mark.parametrize(
+    ("expert", "side"), [(expert, side) for expert in EXPERTS for side in SCORED_SIDES]
+)
+
+
+def rewrite(path, logits=None, accounts=ACCOUNTS, model=MODELS["classify"]):
+    """Write the scores in `path` anew, with another content."""
+    table = read_table(path)
+    logits = logits_of(table) if logits is None else logits
+    row_ids = table["row_id"].combine_chunks()
+    write_table(scores_table(row_ids, logits, accounts, model), path)
+
+
+def test_scores_are_read_as_log_probabilities(logits, split):
+    found = inputs.read_experts(split)
+    assert (found.accounts, found.models) == (ACCOUNTS, MODELS)
+    assert {side: list(experts) for side, experts in found.scores.items()} == {
+        "val": list(EXPERTS),
+        "test": list(EXPERTS),
     }
+    for side, experts in logits.items():
+        for name, written in experts.items():
+            expected = np.log(scipy.special.softmax(written.astype(np.float64), axis=1))
+            np.testing.assert_allclose(found.scores[side][name], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("side", ["val", "test"])
-def test_scores_of_other_rows_are_refused(split, side):
-    path = scores_path(side)
+@every_file
+def test_scores_of_other_rows_are_refused(split, expert, side):
+    path = scores_path(expert, side)
     table = read_table(path)
     write_table(table.take(list(range(len(table)))[::-1]), path)
     with refused("other-rows", str(path), str(side_path(side))):
-        inputs.read_scores(split)
+        inputs.read_experts(split)
 
 
-def test_scores_of_two_models_are_refused(tmp_path, logits, split):
-    write_scores(tmp_path, logits, model="cd" * 32)
-    both = read_table(scores_path("test"))
-    write_scores(tmp_path, logits)
-    write_table(both, scores_path("test"))
-    with refused("other-model", str(scores_path("val")), str(scores_path("test"))):
-        inputs.read_scores(split)
+@every_file
+def test_scores_of_other_accounts_are_refused(split, expert, side):
+    path = scores_path(expert, side)
+    rewrite(path, accounts=[*ACCOUNTS[1:], ACCOUNTS[0]])
+    with refused("other-accounts", str(path), str(side_path("train"))):
+        inputs.read_experts(split)
 
 
-def test_scores_that_do_not_name_their_model_are_refused(split):
-    path = scores_path("test")
-    write_table(read_table(path).replace_schema_metadata(None), path)
+@pytest.mark.parametrize(
+    ("expert", "folder"),
+    [("language_model", "data/score"), ("text_classifier", "data/classify")],
+)
+def test_scores_of_two_models_of_a_stage_are_refused(split, expert, folder):
+    path = scores_path(expert, "test")
+    rewrite(path, model="cd" * 32)
+    with refused("other-model", folder):
+        inputs.read_experts(split)
+
+
+def test_both_experts_of_classify_must_be_of_one_model(split):
+    for side in SCORED_SIDES:
+        rewrite(scores_path("past_postings", side), model="cd" * 32)
+    with refused("other-model", str(scores_path("past_postings", "val"))):
+        inputs.read_experts(split)
+
+
+@every_file
+@pytest.mark.parametrize("kept", [None, {"accounts": "[]"}, {"model": "ab"}])
+def test_scores_that_do_not_name_their_accounts_and_model_are_refused(split, expert, side, kept):
+    path = scores_path(expert, side)
+    write_table(read_table(path).replace_schema_metadata(kept), path)
     with refused("damaged-file", str(path)):
-        inputs.read_scores(split)
+        inputs.read_experts(split)
+
+
+@every_file
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_not_finite_is_refused(logits, split, expert, side, value):
+    path = scores_path(expert, side)
+    scores = logits[side][expert]
+    scores[7, 2] = value
+    rewrite(path, scores, model=MODELS["train" if expert == "language_model" else "classify"])
+    with refused("score-not-finite", str(path), "row 7"):
+        inputs.read_experts(split)
 
 
 def test_baselines_are_told_apart_by_side(split):

@@ -5,10 +5,16 @@ import pyarrow as pa
 import pytest
 
 from stages.lib.evaluation import judging
+from stages.lib.evaluation.combination import combine, fit_weights, log_probabilities
+from stages.lib.evaluation.inputs import Experts
+from stages.lib.evaluation.metrics import summarise_scores
+
+RIGHT = {"train": ["a", "b", "b"], "val": ["a", "b"] * 40, "test": ["b", "z"]}
 
 
 def side(codes):
-    return pa.table({"acct_code": codes})
+    vendors = [f"vendor {row % 20}" for row in range(len(codes))]
+    return pa.table({"acct_code": codes, "group": vendors})
 
 
 def baseline(predicted):
@@ -21,26 +27,78 @@ def baseline(predicted):
     return pa.table(columns)
 
 
-@pytest.fixture
-def scored():
-    sides = {"train": side(["a", "b", "b"]), "val": side(["a", "b"]), "test": side(["b", "z"])}
-    logits = {"val": np.eye(2), "test": np.array([[0.0, 2.0], [1.0, 0.0]])}
-    predictions = {
-        "val": {"good": baseline(["a", "b"]), "bad": baseline(["a", "a"])},
-        "test": {"good": baseline(["a", "a"]), "bad": baseline(["b", "b"])},
+def scores_of(seed=0):
+    generator = np.random.default_rng(seed)
+    own = np.array(["a", "b"]) == np.array(RIGHT["val"])[:, None]
+    val = {
+        "good": generator.normal(size=(80, 2)) + 6 * own,
+        "fair": generator.normal(size=(80, 2)) + own,
+        "noise": generator.normal(size=(80, 2)),
     }
-    return judging.judge(["a", "b"], logits, sides, predictions)
+    test = {name: generator.normal(size=(2, 2)) for name in val}
+    return {
+        side: {name: log_probabilities(logits) for name, logits in experts.items()}
+        for side, experts in (("val", val), ("test", test))
+    }
 
 
-def test_the_best_baseline_is_that_of_the_validation_rows(scored):
-    assert scored.best == "good"
-    assert scored.rival is scored.baselines["good"][0]
+def judge(test_codes=RIGHT["test"]):
+    sides = {name: side(codes) for name, codes in RIGHT.items()} | {"test": side(test_codes)}
+    predictions = {
+        "val": {"tfidf_chars": baseline(["a"] * 80), "lookup": baseline(RIGHT["val"])},
+        "test": {"tfidf_chars": baseline(["a", "a"]), "lookup": baseline(["b", "b"])},
+    }
+    return judging.judge(Experts(["a", "b"], scores_of(), {}), sides, predictions)
+
+
+@pytest.fixture(scope="module")
+def scored():
+    return judge()
+
+
+def test_the_rival_is_always_the_same_baseline_even_where_another_one_is_better(scored):
+    assert scored.rival is scored.baselines["tfidf_chars"].scores
     assert scored.rival.correct.tolist() == [False, False]
+    assert scored.baselines["lookup"].scores.correct.tolist() == [True, False]
 
 
-def test_the_temperature_is_that_of_the_validation_rows(scored):
-    assert scored.temperature == pytest.approx(0.01)  # they are all right
-    assert scored.model.confidence[0] == pytest.approx(1.0)
+def test_weights_are_those_of_the_validation_rows(scored):
+    val = scores_of()["val"]
+    expected = fit_weights(list(val.values()), scored.label["val"])
+    assert scored.weights == dict(zip(val, expected.tolist(), strict=True))
+
+
+def test_nothing_is_fitted_on_the_accounts_of_the_test_rows(scored):
+    other = judge(["a", "a"])
+    assert other.weights == scored.weights
+    assert other.coder.thresholds == scored.coder.thresholds
+    np.testing.assert_array_equal(other.coder.scores.probability, scored.coder.scores.probability)
+    for name, part in other.parts.items():
+        assert part.thresholds == scored.parts[name].thresholds
+    for name, judged in other.baselines.items():
+        assert judged.thresholds == scored.baselines[name].thresholds
+
+
+@pytest.mark.parametrize(
+    ("chosen", "of"),
+    [
+        (("good", "fair", "noise"), lambda scored: scored.coder.scores),
+        (("fair",), lambda scored: scored.parts["fair"].scores),
+        (("good", "noise"), lambda scored: scored.without["fair"]),
+    ],
+)
+def test_coder_parts_and_coders_without_a_part_have_weights_of_their_own(scored, chosen, of):
+    scores = scores_of()
+    val, test = ([scores[side][name] for name in chosen] for side in ("val", "test"))
+    logits = combine(test, fit_weights(val, scored.label["val"]))
+    expected = summarise_scores(logits, scored.label["test"], 1.0)
+    for name in ("top", "probability", "label_probability", "label_rank"):
+        np.testing.assert_array_equal(getattr(of(scored), name), getattr(expected, name))
+
+
+def test_every_expert_is_a_part_and_is_left_out_once(scored):
+    names = ["good", "fair", "noise"]
+    assert list(scored.parts) == list(scored.without) == list(scored.weights) == names
 
 
 def test_rows_of_accounts_without_training_rows_are_counted(scored):
@@ -55,14 +113,21 @@ def test_rows_of_accounts_without_training_rows_are_counted(scored):
 
 
 def test_metrics_are_named_by_target_and_undefined_without_a_threshold(scored):
-    values = judging.all_metrics(scored.model, scored.thresholds, np.array([3.0, -1.0]), 3)
+    values = judging.all_metrics(scored.baselines["lookup"], np.array([3.0, -1.0]), 3)
     assert values["accuracy"] == 0.5
     assert values["amount_accuracy"] == 0.75
-    assert values["autopost95_rate"] == 0.0  # two validation rows show no 95 %
-    assert np.isnan(values["autopost95_precision"])
+    assert values["autopost95_rate"] == 1.0  # all 80 validation rows are right
+    assert values["autopost95_precision"] == 0.5
+    assert values["autopost99_rate"] == 0.0  # 80 rows show no 99 %
+    assert np.isnan(values["autopost99_precision"])
     assert len(values) == 11
 
 
 def test_amounts():
     table = pa.table({"amount": pa.array([1.5, None], pa.float64())})
     np.testing.assert_array_equal(judging.amounts(table), [1.5, np.nan])
+
+
+def test_rows_without_a_vendor_are_groups_of_their_own():
+    assert judging.vendor_groups(["a", "", "b", "a", ""]).tolist() == [0, 1, 2, 0, 3]
+    assert judging.vendor_groups(["", ""]).tolist() == [0, 1]

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from stages.lib.evaluation import posting
+from stages.lib.evaluation.metrics import RowScores
 
 
 def brute_force_threshold(confidence, correct, target, least):
@@ -58,6 +59,27 @@ def test_curve_ends_at_accuracy_with_every_row_posted():
 
 def test_a_row_at_the_threshold_is_posted():
     assert posting.posted_rows(np.array([0.9, 0.8, 0.7]), 0.8).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize("target", [0.5, 0.8, 0.95, 1.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_postable_rate_equals_brute_force_with_ties(seed, target):
+    generator = np.random.default_rng(seed)
+    confidence = generator.integers(1, 21, 300) / 20
+    label = (generator.random(300) < confidence).astype(np.int64)
+    scores = RowScores(label, np.ones((300, 1), int), confidence[:, None], confidence, 1 - label)
+    shares = [
+        (confidence >= threshold).mean()
+        for threshold in set(confidence)
+        if label[confidence >= threshold].mean() >= target
+    ]
+    assert posting.postable_rate(scores, target) == max(shares, default=0.0)
+
+
+def test_rows_that_are_all_wrong_cannot_be_posted():
+    one = np.ones(4)
+    scores = RowScores(np.zeros(4, int), np.ones((4, 1), int), one[:, None], one, np.ones(4, int))
+    assert posting.postable_rate(scores, 0.95) == 0.0
 
 
 @pytest.mark.parametrize(("target", "name"), [(0.95, "autopost95"), (0.99, "autopost99")])

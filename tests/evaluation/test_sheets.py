@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.lib.evaluation import sheets
+from stages.lib.evaluation.judging import Judged
 from stages.lib.evaluation.metrics import RowScores
 
 
@@ -16,7 +17,7 @@ def test_predictions_have_the_next_best_accounts_and_what_is_posted():
         label_rank=np.array([0, 1]),
     )
     test = pa.table({"row_id": [7, 8], "acct_code": ["b", "a"]})
-    found = sheets.prediction_table(scores, test, ["a", "b"], {0.95: 0.9, 0.99: None})
+    found = sheets.prediction_table(Judged(scores, {0.95: 0.9, 0.99: None}), test, ["a", "b"])
     assert found.to_pylist()[1] == {
         "row_id": 8,
         "acct_code": "a",
@@ -32,5 +33,19 @@ def test_predictions_have_the_next_best_accounts_and_what_is_posted():
     assert found["autopost95"].to_pylist() == [True, False]
 
 
-def test_an_undefined_metric_is_null():
-    assert sheets.without_nan({"a": float("nan"), "b": 0.5}) == {"a": None, "b": 0.5}
+def test_an_undefined_figure_is_null_however_deep_it_stands():
+    nan = float("nan")
+    values = {
+        "a": nan,
+        "b": 0.5,
+        "c": {"d": [np.float64(nan), 1, None]},
+        "e": [{"f": nan}],
+        "g": "nan",
+    }
+    assert sheets.without_nan(values) == {
+        "a": None,
+        "b": 0.5,
+        "c": {"d": [None, 1, None]},
+        "e": [{"f": None}],
+        "g": "nan",
+    }

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from stages.lib.checksums import file_sha256
+from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.tokenize import LABEL_MAP
-from stages.lib.contracts.train import MANIFEST
 from stages.lib.model.base_model import pin_revision
 from stages.lib.model.batches import pad_right
 from stages.lib.model.label_head import load_base_model

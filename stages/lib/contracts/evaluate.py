@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-CALIBRATION = Path("data/evaluate/calibration.json")
+CALIBRATION = Path("models/evaluate/calibration.json")
 
 
 class Calibration(BaseModel):
@@ -13,10 +13,12 @@ class Calibration(BaseModel):
 
     Attributes
     ----------
-    model : str
-        SHA-256 of the manifest of the model.
-    temperature : float
-        What its logits are divided by.
+    models : dict of str to str
+        SHA-256 of the manifests of ``models/train`` and ``models/classify``, by stage.
+    weights : dict of str to float
+        The weight of each expert's log-probabilities.
+    confidence : list of float, length 3
+        What makes the probability of the first account mean what it says.
     thresholds : dict of str to float or None
         The least probability that is posted, by name such as ``autopost95``; None: no probability
         was enough.
@@ -26,7 +28,8 @@ class Calibration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
-    model: str
-    temperature: float = Field(gt=0)
+    models: dict[str, str]
+    weights: dict[str, Annotated[float, Field(ge=0)]]
+    confidence: Annotated[list[float], Field(min_length=3, max_length=3)]
     thresholds: dict[str, Annotated[float, Field(gt=0, le=1)] | None]
     rows_made_with: dict[str, object]

@@ -4,6 +4,5 @@ from pathlib import Path
 
 # Adapter or weights, the label map, and a manifest with the sha256 of each file.
 MODEL = Path("models/train")
-MANIFEST = "manifest.json"
 METRICS = Path("metrics/train")
 CURVES = METRICS / "plots/metrics"

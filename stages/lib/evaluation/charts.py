@@ -43,8 +43,8 @@ def coverage_chart(model: list[dict], baseline: list[dict], posts: list[tuple]) 
 
     def paint(axes):
         for points, name, color in (
-            (baseline, "best baseline", ORANGE),
-            (model, "language model", BLUE),
+            (baseline, "TF-IDF, linear SVC", ORANGE),
+            (model, "coder", BLUE),
         ):
             x, y = ([100 * point[key] for point in points] for key in ("coverage", "precision"))
             axes.plot(x, y, color=color, label=name, linewidth=1.8)

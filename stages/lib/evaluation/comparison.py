@@ -1,4 +1,4 @@
-"""Compare the language model with the baselines, and give every metric an interval."""
+"""Compare the coder with its parts and the baselines, and give every metric an interval."""
 
 from collections.abc import Callable
 
@@ -7,9 +7,9 @@ import pyarrow as pa
 from scipy.stats import binomtest
 
 from stages.lib.contracts.names import GROUP
-from stages.lib.evaluation.judging import Scored, all_metrics, amounts
-from stages.lib.evaluation.metrics import mean
-from stages.lib.evaluation.posting import Thresholds, target_name
+from stages.lib.evaluation.judging import Judged, Scored, all_metrics, amounts, vendor_groups
+from stages.lib.evaluation.metrics import log_loss, mean
+from stages.lib.evaluation.posting import Thresholds, postable_rate, target_name
 
 Bounds = dict[str, dict[str, list[float] | None]]
 
@@ -68,24 +68,12 @@ def bootstrap(
     return bounds
 
 
-def vendor_clusters(vendors: list[str]) -> np.ndarray | None:
-    """Return the number of each row's vendor, int64 (n,); a row without one is its own cluster.
-
-    None: no row has a vendor.
-    """
-    if not any(vendors):
-        return None
-    keys = [vendor or index for index, vendor in enumerate(vendors)]
-    number = {key: index for index, key in enumerate(dict.fromkeys(keys))}
-    return np.array([number[key] for key in keys])
-
-
 def intervals(scored: Scored, test: pa.Table, resamples: int, seed: int) -> Bounds:
     """Return ``{metric: {"rows": [low, high], "vendors": [low, high]}}``, 95 % each.
 
-    The metrics are those of `all_metrics` and ``accuracy_gain``: the model's accuracy less that
-    of the best baseline on the same resampled rows. Thresholds and temperature stay as fitted.
-    Without vendors their interval is None.
+    The metrics are those of `all_metrics` and ``accuracy_gain``: the coder's accuracy less that
+    of its rival on the same resampled rows. Thresholds and weights stay as fitted. Without vendors
+    their interval is None.
 
     Parameters
     ----------
@@ -95,45 +83,60 @@ def intervals(scored: Scored, test: pa.Table, resamples: int, seed: int) -> Boun
     resamples, seed : int
         Of `bootstrap`.
     """
-    amount, gain = amounts(test), scored.model.correct.astype(float) - scored.rival.correct
+    amount, vendors = amounts(test), test[GROUP].to_pylist()
+    gain = scored.coder.scores.correct.astype(float) - scored.rival.correct
 
     def numbers(weights=None):
-        values = all_metrics(scored.model, scored.thresholds, amount, len(scored.known), weights)
+        values = all_metrics(scored.coder, amount, len(scored.known), weights)
         return {**values, "accuracy_gain": mean(gain, weights)}
 
-    clusters = {
-        "rows": np.arange(len(amount)),
-        "vendors": vendor_clusters(test[GROUP].to_pylist()),
-    }
+    clusters = {"rows": np.arange(len(amount))}
+    if any(vendors):
+        clusters["vendors"] = vendor_groups(vendors)
     bounds = {
         kind: bootstrap(lambda w: np.array([*numbers(w).values()]), cluster, resamples, seed)
         for kind, cluster in clusters.items()
-        if cluster is not None
     }
     return {
         name: {
-            kind: bounds[kind][:, index].tolist() if kind in bounds else None for kind in clusters
+            kind: bounds[kind][:, index].tolist() if kind in bounds else None
+            for kind in ("rows", "vendors")
         }
         for index, name in enumerate(numbers())
     }
 
 
-def compare(scored: Scored, name: str, amount: np.ndarray) -> dict[str, float]:
-    """Return the metrics of a baseline, and how it differs from the model row by row."""
-    scores, thresholds = scored.baselines[name]
-    only_model, only_baseline, p = mcnemar(scored.model.correct, scores.correct)
+def compare(scored: Scored, other: Judged, amount: np.ndarray) -> dict[str, float]:
+    """Return the metrics of a part or a baseline, and how it differs from the coder row by row."""
+    only_coder, only_other, p = mcnemar(scored.coder.scores.correct, other.scores.correct)
     return {
-        **all_metrics(scores, thresholds, amount, len(scored.known)),
-        "only_model": only_model,
-        "only_baseline": only_baseline,
+        **all_metrics(other, amount, len(scored.known)),
+        "postable95": postable_rate(other.scores, 0.95),
+        "only_coder": only_coder,
+        "only_other": only_other,
+        "p": p,
+    }
+
+
+def contribution(scored: Scored, name: str) -> dict[str, float]:
+    """Return what an expert adds to the others: the coder less the coder without it, by row."""
+    whole, without = scored.coder.scores, scored.without[name]
+    only_with, only_without, p = mcnemar(whole.correct, without.correct)
+    return {
+        "weight": scored.weights[name],
+        "accuracy": mean(whole.correct) - mean(without.correct),
+        "log_loss": log_loss(whole.label_probability) - log_loss(without.label_probability),
+        "postable95": postable_rate(whole, 0.95) - postable_rate(without, 0.95),
+        "only_with": only_with,
+        "only_without": only_without,
         "p": p,
     }
 
 
 def verdict(gain: list[float]) -> str:
-    """Return what the 95 % interval of the accuracy gain says about the model.
+    """Return what the 95 % interval of the accuracy gain says about the coder.
 
-    ``better`` or ``worse`` than the best baseline, or ``unclear``: the gain may be chance.
+    ``better`` or ``worse`` than its rival, or ``unclear``: the gain may be chance.
     """
     if gain[0] > 0:
         return "better"
@@ -160,18 +163,21 @@ def measure(scored: Scored, test: pa.Table, resamples: int, seed: int) -> dict[s
     Returns
     -------
     dict
-        ``values`` (the metrics of the model and its accuracy gain), ``bounds`` (their intervals),
-        ``verdict``, ``baselines`` (the metrics of each), ``best`` and ``posts``.
+        ``values`` (the metrics of the coder and its accuracy gain), ``bounds`` (their intervals),
+        ``postable95``, ``verdict``, ``parts`` and ``baselines`` (the metrics of each),
+        ``contributions`` (what each part adds) and ``posts``.
     """
     amount = amounts(test)
-    values = all_metrics(scored.model, scored.thresholds, amount, len(scored.known))
+    values = all_metrics(scored.coder, amount, len(scored.known))
     values["accuracy_gain"] = values["accuracy"] - mean(scored.rival.correct)
     bounds = intervals(scored, test, resamples, seed)
     return {
         "values": values,
         "bounds": bounds,
+        "postable95": postable_rate(scored.coder.scores, 0.95),
         "verdict": verdict(bounds["accuracy_gain"]["rows"]),
-        "baselines": {name: compare(scored, name, amount) for name in scored.baselines},
-        "best": scored.best,
-        "posts": posts(values, bounds, scored.thresholds),
+        "parts": {name: compare(scored, part, amount) for name, part in scored.parts.items()},
+        "baselines": {name: compare(scored, b, amount) for name, b in scored.baselines.items()},
+        "contributions": {name: contribution(scored, name) for name in scored.parts},
+        "posts": posts(values, bounds, scored.coder.thresholds),
     }

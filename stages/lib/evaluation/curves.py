@@ -37,7 +37,7 @@ def reliability_points(scores: RowScores) -> list[dict]:
 
 
 def quality_curves(scores: RowScores, rival: RowScores) -> dict[str, list[dict]]:
-    """Return ``{curve: points}`` of the model and of the best baseline, its rival."""
+    """Return ``{curve: points}`` of the coder and of its rival."""
     return {
         "precision_coverage": coverage_points(scores),
         "precision_coverage_baseline": coverage_points(rival),

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from stages.lib.contracts.names import AMOUNT, AMOUNT_BUCKET, DATE, GROUP, LABEL, ORIGIN, ROW_ID
 from stages.lib.errors import UserError
-from stages.lib.evaluation.judging import Scored, amounts
+from stages.lib.evaluation.judging import RIVAL, Judged, Scored, amounts
 from stages.lib.evaluation.metrics import RowScores, account_scores, mean
 from stages.lib.evaluation.posting import auto_post
 from stages.lib.params.evaluate import EvaluateParams
@@ -90,9 +90,8 @@ def slice_values(
 
 def slice_table(
     values: dict[str, list[str]],
-    scores: RowScores,
-    rival: RowScores,
-    threshold: float | None,
+    coder: Judged,
+    others: dict[str, RowScores],
     amount: np.ndarray,
 ) -> list[dict]:
     """Return one record for each value of each slice, in order of the value.
@@ -102,14 +101,13 @@ def slice_table(
     Parameters
     ----------
     values : dict of {slice: value of each row}
-    scores, rival : RowScores
-        Of the model and of the best baseline.
-    threshold : float or None
-        From which the model posts rows unseen.
+    coder : Judged
+    others : dict of {name: RowScores}
+        Of the parts of the coder, and of its rival.
     amount : float64 (n,)
         NaN where there is none.
     """
-    records = []
+    records, scores, threshold = [], coder.scores, coder.thresholds[0.95]
     for name, column in values.items():
         column = np.array(column)
         place = {
@@ -128,7 +126,7 @@ def slice_table(
                     "value": value,
                     "rows": int(inside.sum()),
                     "accuracy": mean(correct),
-                    "baseline_accuracy": mean(rival.correct[inside]),
+                    **{f"{name}_accuracy": mean(o.correct[inside]) for name, o in others.items()},
                     "autopost95_rate": rate,
                     "autopost95_precision": precision,
                 }
@@ -139,9 +137,9 @@ def slice_table(
 def account_table(
     scores: RowScores, train_rows: np.ndarray, known: list[str], names: dict[str, str]
 ) -> list[dict]:
-    """Return one record for each account that the test rows have or the model predicts.
+    """Return one record for each account that the test rows have or the coder predicts.
 
-    ``confused_with`` is the account that the model most often predicts for its rows instead; of
+    ``confused_with`` is the account that the coder most often predicts for its rows instead; of
     equal ones the one with the lower integer.
 
     Parameters
@@ -232,12 +230,14 @@ def suspect_table(
     known: list[str],
     names: dict[str, str],
     least: float,
+    neighbours: list[list[tuple[int, float]]],
 ) -> list[dict]:
     """Return the rows whose predicted account is not the ledger's and has a probability of at least
     `least`, the most probable first.
 
     ``vendor_rows`` counts the training rows of the same vendor; ``vendor_predicted`` and
-    ``vendor_ledger`` count those of them with the predicted account and with the ledger's.
+    ``vendor_ledger`` count those of them with the predicted account and with the ledger's. ``past``
+    has the nearest training rows, each as a text with its account, similarity, date and fields.
     """
     history: dict[str, Counter] = defaultdict(Counter)
     for vendor, code in zip(train[GROUP].to_pylist(), train[LABEL].to_pylist(), strict=True):
@@ -245,9 +245,11 @@ def suspect_table(
             history[vendor][code] += 1
     rows = np.flatnonzero(~scores.correct & (scores.confidence >= least))
     rows = rows[np.argsort(-scores.confidence[rows], kind="stable")].tolist()
+    past_texts = describe_past(train, [neighbours[row] for row in rows], fields)
     vendors = test[GROUP].take(pa.array(rows, pa.int64())).to_pylist()
     records = []
-    for row, vendor, shown in zip(rows, vendors, describe(test, rows, scores, fields), strict=True):
+    shown_rows = describe(test, rows, scores, fields)
+    for row, vendor, shown, texts in zip(rows, vendors, shown_rows, past_texts, strict=True):
         ledger, predicted = known[scores.label[row]], known[scores.predicted[row]]
         past = history.get(vendor, Counter())
         records.append(
@@ -259,10 +261,28 @@ def suspect_table(
                 "vendor_rows": past.total(),
                 "vendor_predicted": past[predicted],
                 "vendor_ledger": past[ledger],
+                "past": texts,
                 **shown,
             }
         )
     return records
+
+
+def describe_past(
+    train: pa.Table, neighbours: list[list[tuple[int, float]]], fields: list[str]
+) -> list[list[str]]:
+    """Return each neighbour as a text: its account and similarity, its date and its fields."""
+    texts = []
+    for found in neighbours:
+        rows = train.take(pa.array([place for place, _ in found], pa.int64())).to_pylist()
+        texts.append(
+            [
+                f"{row[LABEL]} ({value:.2f}) "
+                + " | ".join(str(row[name]) for name in (DATE, *fields) if row[name])
+                for row, (_, value) in zip(rows, found, strict=True)
+            ]
+        )
+    return texts
 
 
 def find(
@@ -271,6 +291,7 @@ def find(
     fields: list[str],
     description: str | None,
     names: dict[str, str],
+    neighbours: list[list[tuple[int, float]]],
     params: EvaluateParams,
 ) -> dict[str, list[dict]]:
     """Return the tables ``slices``, ``accounts``, ``confusions`` and ``suspects``.
@@ -286,17 +307,20 @@ def find(
         As `description_field` returns it.
     names : dict of {code: name}
         The chart of accounts.
+    neighbours : list of list of (int, float)
+        As `inputs.read_neighbours` returns them.
     params : EvaluateParams
     """
-    train, test, scores, known = sides["train"], sides["test"], scored.model, scored.known
+    train, test, scores, known = sides["train"], sides["test"], scored.coder.scores, scored.known
     slices = slice_values(
         test, train, params.middle_account_rows, params.frequent_account_rows, description
     )
     train_rows = np.bincount(scored.label["train"], minlength=len(known))
     least = params.suspect_probability
+    others = {name: part.scores for name, part in scored.parts.items()} | {RIVAL: scored.rival}
     return {
-        "slices": slice_table(slices, scores, scored.rival, scored.thresholds[0.95], amounts(test)),
+        "slices": slice_table(slices, scored.coder, others, amounts(test)),
         "accounts": account_table(scores, train_rows, known, names),
         "confusions": confusion_table(scores, test, fields, known, names),
-        "suspects": suspect_table(scores, test, train, fields, known, names, least),
+        "suspects": suspect_table(scores, test, train, fields, known, names, least, neighbours),
     }

@@ -1,6 +1,7 @@
 """Read what `evaluate` needs of other stages, and check that it is about the same rows."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -8,10 +9,21 @@ import pyarrow.compute as pc
 
 from stages.lib.contracts.accounts import ACCOUNTS
 from stages.lib.contracts.baseline import PREDICTIONS
+from stages.lib.contracts.classify import NEIGHBOURS
 from stages.lib.contracts.names import LABEL, ROW_ID
-from stages.lib.contracts.score import SCORED_SIDES, accounts_of, logits_of, model_of, scores_path
+from stages.lib.contracts.scores import (
+    EXPERTS,
+    LANGUAGE_MODEL,
+    SCORED_SIDES,
+    accounts_of,
+    logits_of,
+    model_of,
+    scores_path,
+    stage_of,
+)
 from stages.lib.contracts.split import side_path
 from stages.lib.errors import UserError
+from stages.lib.evaluation.combination import log_probabilities
 from stages.lib.tables import read_table
 
 REBUILD = "rebuild both with 'dvc repro evaluate'"
@@ -24,35 +36,66 @@ def check_rows(path: Path, row_ids: pa.ChunkedArray, side: str, split: pa.Table)
         raise UserError("other-rows", path, problem, REBUILD)
 
 
-def read_scores(split: dict[str, pa.Table]) -> tuple[list[str], dict[str, np.ndarray], str]:
-    """Return the model's scores of the validation and test rows.
+class Experts(NamedTuple):
+    """What the experts say of the validation and test rows.
 
-    Returns
-    -------
+    Attributes
+    ----------
     accounts : list of str, length K
         Codes in the order of the columns.
-    logits : dict of float32 (n, K)
-        For ``val`` and ``test``, in the order of the split.
-    model : str
-        SHA-256 of the manifest of the model.
+    scores : dict of {side: {expert: ndarray of float32, (rows, K)}}
+        Log-probabilities of ``val`` and ``test``, in the order of the split.
+    models : dict of {stage: str}
+        SHA-256 of the manifests of ``models/train`` and ``models/classify``.
+    """
+
+    accounts: list[str]
+    scores: dict[str, dict[str, np.ndarray]]
+    models: dict[str, str]
+
+
+def read_experts(split: dict[str, pa.Table]) -> Experts:
+    """Return the scores of all experts.
 
     Raises
     ------
     UserError
-        The scores are of other rows, or of two models.
+        The scores are of other rows or accounts, or of two models.
     """
-    tables = {side: read_table(scores_path(side)) for side in SCORED_SIDES}
-    for side, table in tables.items():
-        if not {b"accounts", b"model"} <= (table.schema.metadata or {}).keys():
-            problem = "its metadata do not name the accounts and the model"
-            raise UserError("damaged-file", scores_path(side), problem, REBUILD)
-        check_rows(scores_path(side), table[ROW_ID], side, split[side])
-    val, test = tables["val"], tables["test"]
-    if (accounts_of(val), model_of(val)) != (accounts_of(test), model_of(test)):
-        problem = f"made by another model than {scores_path('test')}"
-        raise UserError("other-model", scores_path("val"), problem, REBUILD)
-    logits = {side: logits_of(table) for side, table in tables.items()}
-    return accounts_of(val), logits, model_of(val)
+    accounts = sorted(set(split["train"][LABEL].to_pylist()))
+    scores: dict[str, dict[str, np.ndarray]] = {side: {} for side in SCORED_SIDES}
+    models: dict[str, str] = {}
+    for expert in EXPERTS:
+        for side in SCORED_SIDES:
+            path = scores_path(expert, side)
+            table = read_table(path)
+            if not {b"accounts", b"model"} <= (table.schema.metadata or {}).keys():
+                problem = "its metadata do not name the accounts and the model"
+                raise UserError("damaged-file", path, problem, REBUILD)
+            check_rows(path, table[ROW_ID], side, split[side])
+            if accounts_of(table) != accounts:
+                problem = f"its accounts are not those of {side_path('train')}"
+                raise UserError("other-accounts", path, problem, REBUILD)
+            if models.setdefault(stage_of(expert), model_of(table)) != model_of(table):
+                problem = f"made by another model than the other files in {path.parent}"
+                raise UserError("other-model", path, problem, REBUILD)
+            scores[side][expert] = log_probabilities(finite(logits_of(table), path, expert))
+    return Experts(accounts, scores, models)
+
+
+def finite(logits: np.ndarray, path: Path, expert: str) -> np.ndarray:
+    """Return `logits`, of the file `path`; raise a UserError if one is not a finite number."""
+    wrong = np.flatnonzero(~np.isfinite(logits).all(axis=1))
+    if len(wrong):
+        raise UserError(
+            "score-not-finite",
+            f"{path}, row {wrong[0]} (the first is 0)",
+            "a score is infinite or not a number",
+            "training has diverged: lower training.learning_rate and train again"
+            if expert == LANGUAGE_MODEL
+            else REBUILD,
+        )
+    return logits
 
 
 def read_baselines(split: dict[str, pa.Table]) -> dict[str, dict[str, pa.Table]]:
@@ -71,6 +114,26 @@ def read_baselines(split: dict[str, pa.Table]) -> dict[str, dict[str, pa.Table]]
             baselines[name] = predictions.filter(chosen)
             check_rows(PREDICTIONS, baselines[name][ROW_ID], side, split[side])
     return found
+
+
+def read_neighbours(split: dict[str, pa.Table]) -> list[list[tuple[int, float]]]:
+    """Return for each test row the positions and similarities of the nearest training rows.
+
+    Raises
+    ------
+    UserError
+        The neighbours are of other rows.
+    """
+    table = read_table(NEIGHBOURS)
+    check_rows(NEIGHBOURS, table[ROW_ID], "test", split["test"])
+    train = split["train"][ROW_ID].to_pylist()
+    position = {row_id: place for place, row_id in enumerate(train)}
+    return [
+        [(position[row_id], value) for row_id, value in zip(row_ids, values, strict=True)]
+        for row_ids, values in zip(
+            table["past_row_id"].to_pylist(), table["similarity"].to_pylist(), strict=True
+        )
+    ]
 
 
 def read_account_names() -> dict[str, str]:

@@ -1,25 +1,49 @@
 """Fit on the validation rows what has to be fitted, and apply it to the test rows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
-from stages.lib.contracts.names import AMOUNT, LABEL
+from stages.lib.contracts.names import AMOUNT, GROUP, LABEL
+from stages.lib.evaluation.calibration import calibrate, fit_confidence
+from stages.lib.evaluation.combination import combine, cross_fitted, fit_weights
+from stages.lib.evaluation.inputs import Experts
 from stages.lib.evaluation.metrics import (
     RowScores,
     amount_accuracy,
     encode_accounts,
-    fit_temperature,
     headline,
     summarise_scores,
 )
-from stages.lib.evaluation.posting import Thresholds, auto_post, fit_thresholds, target_name
+from stages.lib.evaluation.posting import (
+    Thresholds,
+    auto_post,
+    fit_thresholds,
+    target_name,
+)
+
+# The strongest classifier that needs no language model and nothing of ours: what the coder is
+# judged against.
+RIVAL = "tfidf_chars"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One way to code rows: its `scores` of the test rows, and what validation rows gave it.
+
+    ``confidence`` is what `calibration.fit_confidence` returns; None for a baseline.
+    """
+
+    scores: RowScores
+    thresholds: Thresholds
+    confidence: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
 class Scored:
-    """The language model and the baselines on the test rows; K accounts have training rows.
+    """The coder, its parts and the baselines on the test rows; K accounts have training rows.
 
     Attributes
     ----------
@@ -29,36 +53,42 @@ class Scored:
         K.
     label : dict of int64 (n,)
         Accounts of the training, validation and test rows.
-    temperature : float
-        Fitted on validation rows.
-    thresholds : dict of {target precision: confidence or None}
-        Fitted on validation rows.
-    model : RowScores
-        Of the test rows.
-    baselines : dict of {name: (RowScores of the test rows, thresholds)}
-        The thresholds are their own, fitted on validation rows.
-    best : str
-        The baseline with the highest accuracy on validation rows.
+    weights : dict of {expert: float}
+        Fitted on the validation rows.
+    coder : Judged
+        All experts together.
+    parts : dict of {expert: Judged}
+        Each expert alone, calibrated in the same way.
+    without : dict of {expert: RowScores}
+        All experts but one, with weights of their own.
+    baselines : dict of {name: Judged}
     """
 
     known: list[str]
     trained: int
     label: dict[str, np.ndarray]
-    temperature: float
-    thresholds: Thresholds
-    model: RowScores
-    baselines: dict[str, tuple[RowScores, Thresholds]]
-    best: str
+    weights: dict[str, float]
+    coder: Judged
+    parts: dict[str, Judged]
+    without: dict[str, RowScores]
+    baselines: dict[str, Judged]
 
     @property
     def rival(self) -> RowScores:
-        """The best baseline's `RowScores` of the test rows."""
-        return self.baselines[self.best][0]
+        """The `RowScores` of the baseline that the coder is judged against."""
+        return self.baselines[RIVAL].scores
 
 
 def amounts(table: pa.Table) -> np.ndarray:
     """Return the amounts of a split table, NaN where there is none, float64 (n,)."""
     return table[AMOUNT].cast(pa.float64()).to_numpy()
+
+
+def vendor_groups(vendors: list[str]) -> np.ndarray:
+    """Return the number of each row's vendor, int64 (n,); a row without one has its own."""
+    keys = [vendor or index for index, vendor in enumerate(vendors)]
+    number = {key: index for index, key in enumerate(dict.fromkeys(keys))}
+    return np.array([number[key] for key in keys])
 
 
 def baseline_scores(predictions: pa.Table, label: np.ndarray, known: list[str]) -> RowScores:
@@ -74,62 +104,72 @@ def baseline_scores(predictions: pa.Table, label: np.ndarray, known: list[str]) 
 
 
 def judge(
-    accounts: list[str],
-    logits: dict[str, np.ndarray],
+    experts: Experts,
     sides: dict[str, pa.Table],
     predictions: dict[str, dict[str, pa.Table]],
 ) -> Scored:
-    """Fit temperature and thresholds on the validation rows, and score the test rows with them.
+    """Fit weights and thresholds on the validation rows, and score the test rows with them.
 
     Parameters
     ----------
-    accounts : list of str, length K
-        Codes in the order of the columns of `logits`.
-    logits : dict of float32 (n, K)
-        For ``val`` and ``test``.
+    experts : Experts
     sides : dict of Table
         The rows of ``train``, ``val`` and ``test``.
     predictions : dict of dict of Table
         ``{side: {baseline: predictions}}`` for ``val`` and ``test``.
     """
     codes = {side: table[LABEL].to_pylist() for side, table in sides.items()}
-    _, known = encode_accounts([code for side in codes.values() for code in side], accounts)
+    _, known = encode_accounts([code for side in codes.values() for code in side], experts.accounts)
     label = {side: encode_accounts(codes[side], known)[0] for side in codes}
-    temperature = fit_temperature(logits["val"], label["val"])
-    model = {side: summarise_scores(logits[side], label[side], temperature) for side in logits}
+    val, test = experts.scores["val"], experts.scores["test"]
+    groups = vendor_groups(sides["val"][GROUP].to_pylist())
+    names = list(val)
+
+    def weigh(chosen: Sequence[str]) -> np.ndarray:
+        return fit_weights([val[name] for name in chosen], label["val"])
+
+    def code(chosen: Sequence[str]) -> Judged:
+        logits = cross_fitted([val[name] for name in chosen], label["val"], groups)
+        unseen = summarise_scores(logits, label["val"], 1.0)
+        confidence = fit_confidence(unseen.confidence, unseen.correct)
+        logits = combine([test[name] for name in chosen], weigh(chosen))
+        scores = calibrate(summarise_scores(logits, label["test"], 1.0), confidence)
+        return Judged(scores, fit_thresholds(calibrate(unseen, confidence)), confidence)
+
+    coder, weights = code(names), dict(zip(names, weigh(names).tolist(), strict=True))
+
     baselines = {
-        side: {
-            name: baseline_scores(table, label[side], known)
-            for name, table in predictions[side].items()
-        }
-        for side in logits
+        name: Judged(
+            baseline_scores(table, label["test"], known),
+            fit_thresholds(baseline_scores(predictions["val"][name], label["val"], known)),
+        )
+        for name, table in predictions["test"].items()
     }
     return Scored(
         known=known,
-        trained=len(accounts),
+        trained=len(experts.accounts),
         label=label,
-        temperature=temperature,
-        thresholds=fit_thresholds(model["val"]),
-        model=model["test"],
-        baselines={
-            name: (scores, fit_thresholds(baselines["val"][name]))
-            for name, scores in baselines["test"].items()
+        weights=weights,
+        coder=coder,
+        parts={name: code([name]) for name in names},
+        without={
+            name: code([other for other in names if other != name]).scores
+            if weights[name]
+            else coder.scores
+            for name in names
         },
-        best=max(baselines["val"], key=lambda name: baselines["val"][name].correct.mean()),
+        baselines=baselines,
     )
 
 
 def all_metrics(
-    scores: RowScores,
-    thresholds: Thresholds,
-    amount: np.ndarray,
-    n_accounts: int,
-    weights: np.ndarray | None = None,
+    judged: Judged, amount: np.ndarray, n_accounts: int, weights: np.ndarray | None = None
 ) -> dict[str, float]:
-    """Return the metrics of one classifier, NaN where one is undefined."""
+    """Return the metrics of one way to code, NaN where one is undefined."""
+    scores = judged.scores
     values = headline(scores, n_accounts, weights)
     values["amount_accuracy"] = amount_accuracy(scores.correct, amount, weights)
-    for target, threshold in thresholds.items():
+    for target, threshold in judged.thresholds.items():
         rate, precision = auto_post(scores.confidence, scores.correct, threshold, weights)
         values[f"{target_name(target)}_rate"] = rate
         values[f"{target_name(target)}_precision"] = precision
@@ -138,7 +178,8 @@ def all_metrics(
 
 def row_counts(scored: Scored) -> dict[str, int]:
     """Return the numbers of rows and accounts, and how many of them no training row has."""
-    untrained = scored.model.label[scored.model.label >= scored.trained]
+    label = scored.coder.scores.label
+    untrained = label[label >= scored.trained]
     return {
         "rows": len(scored.label["test"]),
         "train_rows": len(scored.label["train"]),

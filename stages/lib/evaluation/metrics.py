@@ -1,4 +1,4 @@
-"""Metrics of a classifier of accounts, the same for the language model and the baselines.
+"""Metrics of a way to code rows, the same for the coder, its parts and the baselines.
 
 Accounts are integers. The K accounts of the training rows are ``0 .. K-1``, in the order of the
 score columns. An account without a training row gets an integer from K upwards: it keeps its

@@ -78,3 +78,14 @@ def auto_post(
 def target_name(target: float) -> str:
     """Return the name under which a target precision is reported, such as ``autopost95``."""
     return f"autopost{target * 100:.0f}"
+
+
+def postable_rate(scores: RowScores, target: float) -> float:
+    """Return the largest share of these rows that could be posted with at least this precision.
+
+    The threshold is chosen on the rows themselves, with knowledge of their accounts: it says how
+    well the confidence sorts right from wrong, not what a threshold of validation rows will give.
+    """
+    curve = precision_coverage(scores.confidence, scores.correct)
+    reached = np.flatnonzero(curve.precision >= target)
+    return float(curve.coverage[reached[-1]]) if len(reached) else 0.0

@@ -8,8 +8,12 @@ from pathlib import Path
 import jinja2
 
 from stages.lib.evaluation.charts import charts
+from stages.lib.evaluation.judging import RIVAL
 
-BASELINES = {
+TITLES = {
+    "language_model": "language model",
+    "text_classifier": "text classifier",
+    "past_postings": "past postings",
     "majority": "most frequent account",
     "lookup": "vendor look-up",
     "tfidf_words": "TF-IDF words, linear SVC",
@@ -61,5 +65,6 @@ def render_report(content: dict) -> str:
         "shown": lambda texts: " · ".join(filter(None, texts)),
     }
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
-    shown = {"title": BASELINES, "shown_suspects": SUSPECTS, "shown_confusions": CONFUSIONS}
+    shown = {"title": TITLES, "shown_suspects": SUSPECTS, "shown_confusions": CONFUSIONS}
+    shown |= {"rival": RIVAL, "compared": [*content["parts"], RIVAL]}
     return page.render(**content, charts=charts(content), **shown)

@@ -5,22 +5,20 @@ import pyarrow as pa
 
 from stages.lib.contracts.names import LABEL, ROW_ID
 from stages.lib.evaluation.findings import PLACE
-from stages.lib.evaluation.metrics import RowScores
-from stages.lib.evaluation.posting import Thresholds, posted_rows, target_name
+from stages.lib.evaluation.judging import Judged
+from stages.lib.evaluation.posting import posted_rows, target_name
 
 VENDOR = ("vendor_rows", "vendor_predicted", "vendor_ledger")
 
 
-def prediction_table(
-    scores: RowScores, test: pa.Table, known: list[str], thresholds: Thresholds
-) -> pa.Table:
+def prediction_table(coder: Judged, test: pa.Table, known: list[str]) -> pa.Table:
     """Return one row for each test row, in the same order.
 
     Columns: the ledger's account; the predicted one, its probability, and the next best ones; the
     probability of the ledger's account; whether the prediction is right; and for each target
     precision whether the row is posted unseen.
     """
-    codes = pa.array(known)
+    codes, scores = pa.array(known), coder.scores
     columns: dict[str, object] = {
         ROW_ID: test[ROW_ID],
         LABEL: test[LABEL],
@@ -32,7 +30,7 @@ def prediction_table(
         columns[f"probability_{place + 1}"] = scores.probability[:, place]
     columns["label_probability"] = scores.label_probability
     columns["correct"] = scores.correct
-    for target, threshold in thresholds.items():
+    for target, threshold in coder.thresholds.items():
         columns[target_name(target)] = posted_rows(scores.confidence, threshold)
     return pa.table(columns)
 
@@ -47,21 +45,26 @@ def finding_sheets(
 ) -> dict[str, tuple[list[str], list[list]]]:
     """Return ``{name: (header, rows)}`` of the tables that `findings.find` returns.
 
-    The suspect rows have one column for each visible field.
+    The suspect rows have one column for each visible field, and one for the nearest past postings.
     """
     header = ["probability", "account", "name", "predicted", "predicted_name", *VENDOR, *PLACE]
     suspects = [
-        [*(suspect[key] for key in header), *suspect["text"]] for suspect in findings["suspects"]
+        [*(suspect[key] for key in header), *suspect["text"], "\n".join(suspect["past"])]
+        for suspect in findings["suspects"]
     ]
     pair = ["account", "name", "predicted", "predicted_name", "rows", "amount"]
     return {
         "slices": record_sheet(findings["slices"], list(findings["slices"][0])),
         "accounts": record_sheet(findings["accounts"], list(findings["accounts"][0])),
         "confusions": record_sheet(findings["confusions"], pair),
-        "suspects": ([*header, *fields], suspects),
+        "suspects": ([*header, *fields, "past_postings"], suspects),
     }
 
 
-def without_nan(values: dict[str, float]) -> dict[str, float | None]:
-    """Return `values` with None for NaN, which JSON cannot express."""
-    return {name: None if np.isnan(value) else value for name, value in values.items()}
+def without_nan(values):
+    """Return `values` with None for NaN, which JSON cannot express, in dicts and lists too."""
+    if isinstance(values, dict):
+        return {name: without_nan(value) for name, value in values.items()}
+    if isinstance(values, list):
+        return [without_nan(value) for value in values]
+    return None if isinstance(values, float) and np.isnan(values) else values

@@ -64,6 +64,30 @@ def read_new_rows(source: str, params: SimpleNamespace) -> NewRows:
     return NewRows(base, refused, silent, ledger.remarks)
 
 
+def read_posted_rows(source: str, params: SimpleNamespace) -> tuple[pa.Table, int]:
+    """Return the rows of a file or folder of posted transactions, as a base table with accounts,
+    and how many other rows there are: unreadable ones, duplicates, and rows without an account.
+
+    Parameters
+    ----------
+    source : str
+        File or folder in the form of the ledger.
+    params : SimpleNamespace
+        The sections ``ingest``, ``preprocess`` and ``feature``.
+
+    Raises
+    ------
+    UserError
+        A file cannot be read, lacks a required column, or has no posted row.
+    """
+    ingest = params.ingest.model_copy(update={"source": source, "max_reject_fraction": 1.0})
+    preprocess = params.preprocess.model_copy(update={"max_reject_fraction": 1.0})
+    ledger = read_ledger(ingest)
+    cleaned = clean_rows(ledger.transactions, preprocess)
+    base = make_base_table(cleaned.transactions, params.feature)
+    return base, len(refused_rows(ledger.rejects, cleaned.rejects))
+
+
 def params_of_new_rows(
     ingest: IngestParams, feature: FeatureParams, source: str
 ) -> tuple[IngestParams, FeatureParams]:

@@ -1,11 +1,11 @@
-"""The manifest of a trained model: its files, its base model, and the libraries that made it."""
+"""The manifest of a model: its files, what it was made from, and the libraries that made it."""
 
 import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from stages.lib.checksums import file_sha256
-from stages.lib.contracts.train import MANIFEST
+from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.errors import UserError, first_line
 
 LIBRARIES = Path("requirements-model.txt")
@@ -56,11 +56,20 @@ def changed_libraries(noted: dict[str, str]) -> list[str]:
     ]
 
 
-def write_manifest(folder: Path, base_model: dict[str, object]) -> None:
-    """Write the manifest of the files that are in `folder`, which must have none yet."""
+def write_manifest(folder: Path, versions: dict[str, str], **made_from: object) -> None:
+    """Write the manifest of the files that are in `folder`, which must have none yet.
+
+    Parameters
+    ----------
+    folder : Path
+    versions : dict of str to str
+        Of the libraries that shape the model's numbers.
+    **made_from : object
+        Such as ``base_model``.
+    """
     manifest = {
-        "base_model": base_model,
-        "versions": library_versions(),
+        **made_from,
+        "versions": versions,
         "files": {path.name: file_sha256(path) for path in sorted(folder.iterdir())},
     }
     text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
@@ -77,7 +86,8 @@ def verify_manifest(folder: Path) -> dict:
     """
 
     def damaged(path: Path, problem: str) -> UserError:
-        action = "fetch it with 'dvc pull train', or rebuild it with 'dvc repro --force train'"
+        stage = folder.name
+        action = f"fetch it with 'dvc pull {stage}', or rebuild it with 'dvc repro --force {stage}'"
         return UserError("damaged-model", path, problem, action)
 
     try:

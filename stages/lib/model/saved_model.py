@@ -9,7 +9,7 @@ from huggingface_hub import save_torch_state_dict
 from peft import PeftModel
 from torch import nn
 
-from stages.lib.model.manifest import write_manifest
+from stages.lib.model.manifest import library_versions, write_manifest
 from stages.lib.model.processes import is_main_process
 from stages.lib.params.model import ModelParams
 
@@ -76,4 +76,5 @@ def save_model(
         dtype = getattr(torch, base.dtype)
         save_torch_state_dict({name: w.to(dtype) for name, w in weights.items()}, folder)
     shutil.copyfile(label_map, folder / label_map.name)
-    write_manifest(folder, base.model_dump(exclude={"trust_remote_code"}))
+    base_model = base.model_dump(exclude={"trust_remote_code"})
+    write_manifest(folder, library_versions(), base_model=base_model)

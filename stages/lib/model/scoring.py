@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from torch import nn
 from tqdm import tqdm
 
+from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.tokenize import LABEL_MAP
-from stages.lib.contracts.train import MANIFEST
 from stages.lib.errors import UserError
 from stages.lib.model.base_model import resolve_base_model
 from stages.lib.model.batches import batches_by_length, pad_right

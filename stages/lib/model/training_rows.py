@@ -1,6 +1,17 @@
-"""Which training rows the language model learns from."""
+"""A part of the training rows, for what is slow to train."""
 
 import numpy as np
+import pyarrow as pa
+
+from stages.lib.contracts.names import LABEL
+
+
+def choose_rows(train: pa.Table, max_rows: int | None, seed: int = 0) -> pa.Table:
+    """Return at most `max_rows` training rows, in their order; None: all."""
+    if max_rows is None or train.num_rows <= max_rows:
+        return train
+    label = train[LABEL].combine_chunks().dictionary_encode().indices.to_numpy()
+    return train.filter(pa.array(stratified_subset(label, max_rows, np.random.default_rng(seed))))
 
 
 def stratified_subset(label: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:

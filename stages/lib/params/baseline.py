@@ -6,6 +6,7 @@ from stages.lib.params.section import Section
 
 
 class BaselineParams(Section):
+    max_train_rows: int | None = Field(ge=1)
     lookup_columns: list[str] | None = Field(min_length=1)
     character_fields: list[str] | None
     word_ngrams: int = Field(ge=1, le=3)

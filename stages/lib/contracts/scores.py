@@ -1,7 +1,8 @@
-"""What `score` hands to `evaluate`: the model's logits for validation and test rows.
+"""What each expert hands to `evaluate`: its scores of the accounts, for validation and test rows.
 
-One table a side: ``row_id`` int64 in the order of the split, ``logits`` float32 (K), one for each
-account in the order of the label map. The schema's metadata names the accounts and the model.
+One table an expert and side: ``row_id`` int64 in the order of the split, ``logits`` float32 (K),
+one for each account. Their softmax is the probability of the account. The schema's metadata names
+the accounts and the model. All experts have the same accounts: those of the training rows, sorted.
 """
 
 import json
@@ -10,13 +11,23 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-FOLDER = Path("data/score")
+LANGUAGE_MODEL, TEXT_CLASSIFIER, PAST_POSTINGS = EXPERTS = (
+    "language_model",
+    "text_classifier",
+    "past_postings",
+)
 SCORED_SIDES = ("val", "test")
 
 
-def scores_path(side: str) -> Path:
-    """Return the path of the scores of ``val`` or ``test``."""
-    return FOLDER / f"{side}.parquet"
+def stage_of(expert: str) -> str:
+    """Return the stage that makes an expert's model."""
+    return "train" if expert == LANGUAGE_MODEL else "classify"
+
+
+def scores_path(expert: str, side: str) -> Path:
+    """Return the path of an expert's scores of ``val`` or ``test``."""
+    folder = "score" if expert == LANGUAGE_MODEL else "classify"
+    return Path(f"data/{folder}/{expert}_{side}.parquet")
 
 
 def scores_table(row_id: pa.Array, logits: np.ndarray, accounts: list[str], model: str) -> pa.Table:

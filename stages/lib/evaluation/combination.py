@@ -1,0 +1,130 @@
+"""Combine the experts: one probability of each account, from those that each expert gives.
+
+The experts' log-probabilities are added, each with a weight, and the sum is normalized: the
+logarithmic opinion pool (Genest and Zidek 1986). The weights also calibrate: their sum is the
+inverse of the temperature of Guo et al. (2017).
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+MAX_WEIGHT = 20.0
+# Alone, an expert keeps at least this weight: with 0 it would have no opinion.
+LEAST_ALONE = 0.01
+# Pulls the weights to equal shares that add up to 1, as a penalty on the squared distance. It
+# decides where there are hardly any validation rows, or hardly a wrong one.
+PRIOR = 0.1
+FOLDS = 5
+
+
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Return the logarithms of the softmax, float32 (rows, K)."""
+    return log_softmax(logits.astype(np.float32), axis=1)
+
+
+def combine(experts: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
+    """Return the weighted sum of the experts' log-probabilities, not normalized.
+
+    Parameters
+    ----------
+    experts : sequence of ndarray of float32, (rows, K)
+        Log-probabilities.
+    weights : ndarray of float64, (experts,)
+
+    Returns
+    -------
+    ndarray of float32, (rows, K)
+        Logits, whose softmax is the combined probability.
+    """
+    total = np.zeros_like(experts[0])
+    for scores, weight in zip(experts, weights, strict=True):
+        if weight:
+            total += np.float32(weight) * scores
+    return total
+
+
+def fit_weights(experts: Sequence[np.ndarray], label: np.ndarray) -> np.ndarray:
+    """Return the weights with the lowest log loss on these rows, 0 to 20 each.
+
+    The log loss is convex in the weights, so there is one best choice. An expert that only makes it
+    worse gets the weight 0.
+
+    Parameters
+    ----------
+    experts : sequence of ndarray of float32, (rows, K)
+        Log-probabilities.
+    label : ndarray of int64, (rows,)
+        Accounts; a row with K or more has no training row and is left out.
+
+    Returns
+    -------
+    ndarray of float64, (experts,)
+    """
+    equal = np.full(len(experts), 1 / len(experts))
+    known = label < experts[0].shape[1]
+    if not known.any():
+        return equal
+    scores = np.stack([expert[known] for expert in experts])
+    own = scores[:, np.arange(known.sum()), label[known]].sum(axis=1, dtype=np.float64)
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        logits = combine(scores, weights)
+        highest = logits.max(axis=1)
+        chance = softmax(logits, axis=1)
+        whole = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
+        away = weights - equal
+        value = whole.sum(dtype=np.float64) - weights @ own + PRIOR * away @ away
+        expected = np.array([(chance * part).sum(dtype=np.float64) for part in scores])
+        return value, expected - own + 2 * PRIOR * away
+
+    least = LEAST_ALONE if len(experts) == 1 else 0.0
+    bounds = [(least, MAX_WEIGHT)] * len(experts)
+    return minimize(loss, equal, jac=True, bounds=bounds, method="L-BFGS-B").x
+
+
+def folds_of(groups: np.ndarray, count: int = FOLDS) -> np.ndarray:
+    """Return the fold of each row, int64 (rows,): whole groups, the largest first, each to the
+    fold that has the fewest rows so far.
+
+    Parameters
+    ----------
+    groups : ndarray of int64, (rows,)
+        Rows that must share a fold, such as those of a vendor, have the same number.
+    count : int
+    """
+    _, number, size = np.unique(groups, return_inverse=True, return_counts=True)
+    fold, rows = np.empty(len(size), np.int64), np.zeros(count)
+    for group in np.argsort(-size, kind="stable"):
+        fold[group] = rows.argmin()
+        rows[fold[group]] += size[group]
+    return fold[number]
+
+
+def cross_fitted(
+    experts: Sequence[np.ndarray], label: np.ndarray, groups: np.ndarray
+) -> np.ndarray:
+    """Return combined logits of rows, each with weights that were fitted without its group.
+
+    Thresholds that are chosen on them do not profit from weights that have seen the same rows.
+
+    Parameters
+    ----------
+    experts : sequence of ndarray of float32, (rows, K)
+        Log-probabilities.
+    label, groups : ndarray of int64, (rows,)
+        As in `fit_weights` and `folds_of`.
+
+    Returns
+    -------
+    ndarray of float32, (rows, K)
+    """
+    fold = folds_of(groups)
+    logits = np.empty_like(experts[0])
+    for number in np.unique(fold):
+        here = fold == number
+        weights = fit_weights([scores[~here] for scores in experts], label[~here])
+        logits[here] = combine([scores[here] for scores in experts], weights)
+    return logits

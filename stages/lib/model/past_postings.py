@@ -1,0 +1,351 @@
+"""Code rows as the most similar past rows were posted.
+
+A row is the set of the words of its fields, each weighted by how rare it is and how much it tells
+about the account: the information gain of the accounts of its rows over all rows. Similarity is the
+cosine of two rows. Each of the most similar past rows votes for its account with a power of its
+similarity, and all accounts get a little by their number of rows.
+
+scikit-learn is imported where it is used: it takes seconds.
+"""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from stages.lib import tables
+from stages.lib.parallel import map_ordered
+from stages.lib.params.classify import PastPostingsParams
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+# Columns of text, one string a row.
+Columns = list[list[str]]
+
+ARRAYS, VOCABULARY = "past_postings.npz", "past_postings.json"
+# Rows that the rows of a word are completed with, at the shares of the accounts in all rows, before
+# its gain is taken: one row alone tells little.
+PRIOR_ROWS = 1.0
+# Power of the gain of a word, in its weight.
+GAIN_POWER = 0.5
+# What all accounts get together, in votes.
+PRIOR = 0.03
+# Similarities that differ by less are equal, and the earlier row is the nearer: sums of floats
+# depend on their order.
+RESOLUTION = 1e-5
+# Query rows that are compared at a time, and that one process gets at a time.
+CHUNK, TASK = 64, 1024
+
+
+class PastPostings(NamedTuple):
+    """An index of past rows.
+
+    Attributes
+    ----------
+    neighbours : int
+        Past rows that vote.
+    power : float
+        Of the similarity, in a row's vote.
+    terms : list of (list of str)
+        Words of each field.
+    idf, gain : ndarray of float32, (words,)
+        Weights of the words of all fields: by rarity, and by what they tell about the account.
+    rows : csr_matrix of float32, (rows, words)
+        Of length 1.
+    label : ndarray of int64, (rows,)
+    prior : ndarray of float64, (K,)
+        Shares of the accounts, smoothed.
+    """
+
+    neighbours: int
+    power: float
+    terms: list[list[str]]
+    idf: np.ndarray
+    gain: np.ndarray
+    rows: csr_matrix
+    label: np.ndarray
+    prior: np.ndarray
+
+
+class Neighbours(NamedTuple):
+    """Past rows by similarity, ties by position; (rows, k).
+
+    Attributes
+    ----------
+    position : ndarray of int64
+        -1 where there are no more rows that share a word.
+    similarity : ndarray of float32
+        0 there.
+    """
+
+    position: np.ndarray
+    similarity: np.ndarray
+
+
+def _counter(**settings):
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    return CountVectorizer(token_pattern=r"\w+", binary=True, dtype=np.float32, **settings)
+
+
+def word_gains(words: csr_matrix, label: np.ndarray, n_accounts: int) -> np.ndarray:
+    """Return the information gain of each word, in nats.
+
+    The Kullback-Leibler divergence from the shares of the accounts in all rows to those in the rows
+    with the word, which are completed with `PRIOR_ROWS` rows.
+
+    Parameters
+    ----------
+    words : csr_matrix, (rows, words)
+        Not 0 where a row has a word.
+    label : ndarray of int64, (rows,)
+    n_accounts : int
+
+    Returns
+    -------
+    ndarray of float64, (words,)
+    """
+    from scipy.sparse import csr_matrix
+
+    n_rows, n_words = words.shape
+    share = np.bincount(label, minlength=n_accounts) / n_rows
+    ones = csr_matrix((np.ones(words.nnz), words.indices, words.indptr), shape=words.shape)
+    accounts = csr_matrix(
+        (np.ones(n_rows), label, np.arange(n_rows + 1)), shape=(n_rows, n_accounts)
+    )
+    pairs = (ones.T @ accounts).tocsr()
+    size = np.asarray(pairs.sum(axis=1)).ravel() + PRIOR_ROWS
+    # Accounts without a row of the word have p = PRIOR_ROWS * share / size, so together
+    # -log(size / PRIOR_ROWS) * their part of p; the others are summed one by one.
+    word = np.repeat(np.arange(n_words), np.diff(pairs.indptr))
+    prior = share[pairs.indices]
+    p = (pairs.data + PRIOR_ROWS * prior) / size[word]
+    seen = np.bincount(word, p * np.log(p / prior), n_words)
+    rest = np.maximum(1 - np.bincount(word, p, n_words), 0)
+    return np.maximum(seen + rest * np.log(PRIOR_ROWS / size), 0)
+
+
+def build_index(
+    columns: Columns, label: np.ndarray, n_accounts: int, settings: PastPostingsParams
+) -> PastPostings:
+    """Return the index of past rows.
+
+    Parameters
+    ----------
+    columns : list of (list of str)
+        Each visible field, one string a row.
+    label : ndarray of int64, (rows,)
+        Accounts of the rows, below K.
+    n_accounts : int
+        Number of accounts, K.
+    settings : PastPostingsParams
+    """
+    from scipy.sparse import csr_matrix, hstack
+
+    terms, blocks = [], []
+    for cells in columns:
+        counter = _counter()
+        try:
+            blocks.append(counter.fit_transform(cells))
+        except ValueError:  # no word at all
+            blocks.append(csr_matrix((len(cells), 0), dtype=np.float32))
+            terms.append([])
+        else:
+            terms.append(counter.get_feature_names_out().tolist())
+    words = hstack(blocks, format="csr")
+    n_rows = words.shape[0]
+    df = np.bincount(words.indices, minlength=words.shape[1])
+    idf = (np.log((1 + n_rows) / (1 + df)) + 1).astype(np.float32)
+    # A word that says nothing about the account still says a little about the row.
+    gain = (word_gains(words, label, n_accounts) + 1e-3) ** GAIN_POWER
+    gain = gain.astype(np.float32)
+    counts = np.bincount(label, minlength=n_accounts) + 1
+    index = PastPostings(
+        settings.neighbours,
+        settings.power,
+        terms,
+        idf,
+        gain,
+        words,
+        np.asarray(label, np.int64),
+        counts / counts.sum(),
+    )
+    return index._replace(rows=_weigh(blocks, index))
+
+
+def _unit_rows(rows: csr_matrix) -> None:
+    """Divide each row by its length, in place."""
+    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
+    squares = np.bincount(row, rows.data.astype(np.float64) ** 2, rows.shape[0])
+    rows.data /= np.sqrt(squares).astype(np.float32)[row]
+
+
+def _weigh(blocks: list[csr_matrix], index: PastPostings) -> csr_matrix:
+    """Return the weighted words of rows, from those of each field.
+
+    Each field counts the same, whatever its number of words, before the gain of its words.
+    """
+    from scipy.sparse import hstack
+
+    start = 0
+    for block in blocks:
+        block.data *= index.idf[start + block.indices]
+        _unit_rows(block)
+        start += block.shape[1]
+    rows = hstack(blocks, format="csr")
+    rows.data *= index.gain[rows.indices]
+    _unit_rows(rows)
+    return rows
+
+
+def make_rows(index: PastPostings, columns: Columns) -> csr_matrix:
+    """Return the weighted words of other rows, float32 (rows, words), as the index has its own."""
+    from scipy.sparse import csr_matrix
+
+    blocks = [
+        _counter(vocabulary=terms).transform(cells)
+        if terms and cells
+        else csr_matrix((len(cells), len(terms)), dtype=np.float32)
+        for terms, cells in zip(index.terms, columns, strict=True)
+    ]
+    return _weigh(blocks, index)
+
+
+def add_rows(index: PastPostings, columns: Columns, label: np.ndarray) -> PastPostings:
+    """Return the index with later rows after its own; vocabulary, weights and prior stay.
+
+    Words that the index does not know are ignored.
+
+    Parameters
+    ----------
+    index : PastPostings
+    columns : list of (list of str)
+    label : ndarray of int64, (rows,)
+        Accounts of the rows, below K.
+    """
+    from scipy.sparse import vstack
+
+    rows = vstack([index.rows, make_rows(index, columns)], format="csr")
+    return index._replace(rows=rows, label=np.concatenate([index.label, label]))
+
+
+def _nearest(transposed: csr_matrix, k: int, leave_out_same: bool, queries: csr_matrix):
+    """Return positions and similarities of the nearest rows of the columns of `transposed`."""
+    position = np.full((queries.shape[0], k), -1, np.int64)
+    similarity = np.zeros((queries.shape[0], k), np.float32)
+    if leave_out_same:
+        # Rows whose product and squares are equal are equal.
+        squares = [
+            np.asarray(transposed.multiply(transposed).sum(axis=0)).ravel(),
+            np.asarray(queries.multiply(queries).sum(axis=1)).ravel(),
+        ]
+    for start in range(0, queries.shape[0], CHUNK):
+        found = queries[start : start + CHUNK] @ transposed
+        for i in range(found.shape[0]):
+            part = slice(found.indptr[i], found.indptr[i + 1])
+            columns, values = found.indices[part], found.data[part]
+            if leave_out_same:
+                # The same words in every field.
+                own = squares[1][start + i]
+                other = (values < own - RESOLUTION) | (
+                    np.abs(squares[0][columns] - own) > RESOLUTION
+                )
+                columns, values = columns[other], values[other]
+            values = np.round(values / np.float32(RESOLUTION)).astype(np.int32)
+            if len(values) > k:
+                # Of those as far as the last, the first are taken, so none of them may be cut.
+                last = np.partition(values, len(values) - k)[len(values) - k]
+                chosen = np.flatnonzero(values >= last)
+                columns, values = columns[chosen], values[chosen]
+            order = np.lexsort((columns, -values))[:k]
+            position[start + i, : len(order)] = columns[order]
+            similarity[start + i, : len(order)] = values[order] * np.float32(RESOLUTION)
+    return position, similarity
+
+
+def nearest_rows(
+    index: PastPostings, columns: Columns, leave_out_same: bool = False, workers: int = 1
+) -> Neighbours:
+    """Return the past rows that are most similar to each row.
+
+    Parameters
+    ----------
+    index : PastPostings
+    columns : list of (list of str)
+        Of other rows, or of rows of the index.
+    leave_out_same : bool
+        Leave out past rows with the same words, to judge rows of the index: a row itself, and its
+        repetitions.
+    workers : int
+        Processes. The result does not depend on it.
+    """
+    queries = make_rows(index, columns)
+    tasks = (queries[start : start + TASK] for start in range(0, queries.shape[0], TASK))
+    k = min(index.neighbours, index.rows.shape[0])
+    if queries.shape[0] <= TASK:
+        workers = 1
+    find = partial(_nearest, index.rows.T.tocsr(), k, leave_out_same)
+    parts = [part for _, part in map_ordered(find, tasks, workers)]
+    empty = (np.zeros((0, k), np.int64), np.zeros((0, k), np.float32))
+    return Neighbours(*map(np.concatenate, zip(*parts or [empty], strict=True)))
+
+
+def score_neighbours(index: PastPostings, neighbours: Neighbours) -> np.ndarray:
+    """Return the log-probabilities of the accounts, float32 (rows, K).
+
+    A row without neighbours gets the shares of the accounts.
+    """
+    position, similarity = neighbours
+    votes = similarity.astype(np.float64) ** index.power
+    n_rows, n_accounts = len(position), len(index.prior)
+    cell = np.arange(n_rows)[:, None] * n_accounts + index.label[position]
+    scores = np.bincount(cell.ravel(), votes.ravel(), n_rows * n_accounts)
+    scores = scores.reshape(n_rows, n_accounts) + PRIOR * index.prior
+    return np.log(scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def save_index(index: PastPostings, folder: Path | str) -> None:
+    """Write the index to `folder`: the same bytes for the same index."""
+    rows = index.rows
+    arrays = {
+        "idf": index.idf,
+        "gain": index.gain,
+        "indices": rows.indices.astype(np.int32),
+        "indptr": rows.indptr.astype(np.int64),
+        "data": rows.data,
+        "label": index.label,
+        "prior": index.prior,
+    }
+    content = {"neighbours": index.neighbours, "power": index.power, "terms": index.terms}
+    folder = Path(folder)
+    with tables.replace_files([folder / ARRAYS, folder / VOCABULARY]) as (values, vocabulary):
+        with open(values, "wb") as file:
+            np.savez(file, **arrays)
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        vocabulary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def load_index(folder: Path | str) -> PastPostings:
+    """Return the index that `save_index` wrote, which gives the same scores, bit by bit."""
+    from scipy.sparse import csr_matrix
+
+    folder = Path(folder)
+    content = tables.read_json(folder / VOCABULARY)
+    with np.load(folder / ARRAYS, allow_pickle=False) as a:
+        shape = (len(a["label"]), len(a["idf"]))
+        rows = csr_matrix((a["data"], a["indices"], a["indptr"]), shape=shape)
+        return PastPostings(
+            content["neighbours"],
+            content["power"],
+            content["terms"],
+            a["idf"],
+            a["gain"],
+            rows,
+            a["label"],
+            a["prior"],
+        )

@@ -1,0 +1,217 @@
+"""The combination against naive arithmetic and an independent optimizer."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+import scipy.special
+
+from stages.lib.evaluation import combination
+from stages.lib.evaluation.metrics import fit_temperature
+
+K = 5
+
+
+def expert(label, lift, generator, spread=1.0):
+    """Return log-probabilities that favour the right account by `lift`, in noise."""
+    logits = generator.normal(size=(len(label), K)) * spread
+    known = np.flatnonzero(label < K)
+    logits[known, label[known]] += lift
+    return combination.log_probabilities(logits)
+
+
+def objective(weights, experts, label):
+    """Return what `fit_weights` minimizes, in float64 and row by row."""
+    total = 0.0
+    for row in np.flatnonzero(label < K):
+        logits = sum(w * e[row].astype(np.float64) for w, e in zip(weights, experts, strict=True))
+        total -= scipy.special.log_softmax(logits)[label[row]]
+    return total + combination.PRIOR_ROWS * sum((w - 1 / len(experts)) ** 2 for w in weights)
+
+
+@pytest.fixture
+def rows():
+    """Return three experts of different worth, and labels of which some have no column."""
+    generator = np.random.default_rng(5)
+    label = generator.integers(0, K + 1, 400)
+    experts = [expert(label, lift, generator, spread) for lift, spread in ((1, 1), (2, 2), (3, 4))]
+    return experts, label
+
+
+def test_log_probabilities_are_those_of_the_softmax():
+    logits = np.array([[1, 2, 3], [1000, 0, -1000]])
+    found = combination.log_probabilities(logits)
+    assert found.dtype == np.float32
+    first = np.log(np.exp([1, 2, 3]) / np.exp([1, 2, 3]).sum())
+    np.testing.assert_allclose(found, [first, [0, -1000, -2000]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("weights", [[0.5, 1.25, 2.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+def test_combined_logits_are_the_weighted_sum(rows, weights):
+    experts, _ = rows
+    found = combination.combine(experts, np.array(weights))
+    assert found.dtype == np.float32
+    expected = sum(w * e.astype(np.float64) for w, e in zip(weights, experts, strict=True))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_an_expert_of_weight_zero_is_not_looked_at(rows):
+    experts, _ = rows
+    broken = np.full_like(experts[0], np.nan)
+    found = combination.combine([broken, experts[1]], np.array([0.0, 1.0]))
+    np.testing.assert_array_equal(found, experts[1])
+
+
+def test_combining_leaves_the_experts_as_they_are(rows):
+    experts, _ = rows
+    before = [scores.copy() for scores in experts]
+    combination.combine(experts, np.ones(3))
+    np.testing.assert_array_equal(experts, before)
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("seed", range(3))
+def test_weights_equal_those_of_an_optimizer_without_our_gradient(count, seed):
+    generator = np.random.default_rng(seed)
+    label = generator.integers(0, K + 1, 60)
+    experts = [expert(label, lift, generator) for lift in (0.5, 1.5, 2.5)[:count]]
+    found = combination.fit_weights(experts, label)
+    expected = scipy.optimize.minimize(
+        objective,
+        np.ones(count),
+        args=(experts, label),
+        method="Nelder-Mead",
+        bounds=[(0, 20)] * count,
+        options={"xatol": 1e-6, "fatol": 1e-9, "maxiter": 2000},
+    )
+    assert expected.success
+    np.testing.assert_allclose(found, expected.x, atol=2e-3)
+
+
+def test_no_weights_of_a_grid_are_better(rows):
+    experts, label = rows
+    found = objective(combination.fit_weights(experts, label), experts, label)
+    steps = np.linspace(0, 1.5, 6)
+    for weights in np.stack(np.meshgrid(steps, steps, steps), -1).reshape(-1, 3):
+        assert found <= objective(weights, experts, label) + 1e-3
+
+
+def test_an_expert_of_pure_noise_gets_next_to_no_weight():
+    generator = np.random.default_rng(0)
+    label = generator.integers(0, K, 5000)
+    useful, noise = expert(label, 2.0, generator), expert(label, 0.0, generator)
+    first, second = combination.fit_weights([useful, noise], label)
+    assert first > 1
+    assert second < 0.05
+
+
+def test_an_expert_that_only_makes_it_worse_gets_the_weight_zero(rows):
+    experts, label = rows
+    wrong = combination.log_probabilities(-experts[0])
+    weights = combination.fit_weights([wrong, experts[1]], label)
+    assert weights[0] == 0
+    assert weights[1] > 0
+    assert combination.fit_weights([wrong], label).tolist() == [0]
+
+
+def test_the_weight_of_an_expert_alone_is_its_inverse_temperature():
+    generator = np.random.default_rng(1)
+    label = generator.integers(0, K + 1, 5000)
+    for spread in (1.0, 1.5, 3.0):
+        scores = expert(label, 2.0, generator, spread)
+        (weight,) = combination.fit_weights([scores], label)
+        assert weight == pytest.approx(1 / fit_temperature(scores, label), rel=0.01)
+
+
+def test_two_copies_of_an_expert_share_its_weight(rows):
+    experts, label = rows
+    (alone,) = combination.fit_weights([experts[1]], label)
+    first, second = combination.fit_weights([experts[1], experts[1]], label)
+    assert first == pytest.approx(second, abs=1e-3)
+    assert first + second == pytest.approx(alone, rel=0.02)
+
+
+def test_rows_of_accounts_without_training_rows_are_left_out(rows):
+    experts, label = rows
+    known = label < K
+    assert 0 < known.sum() < len(label)
+    np.testing.assert_array_equal(
+        combination.fit_weights(experts, label),
+        combination.fit_weights([scores[known] for scores in experts], label[known]),
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_without_a_row_of_a_trained_account_the_weights_are_equal(rows, count):
+    experts = rows[0][:count]
+    equal = [1 / count] * count
+    assert combination.fit_weights(experts, np.full(400, K)).tolist() == equal
+    none = [scores[:0] for scores in experts]
+    assert combination.fit_weights(none, np.zeros(0, np.int64)).tolist() == equal
+
+
+def test_weights_of_experts_that_are_always_right_stay_within_their_bounds():
+    label = np.arange(K).repeat(40_000)
+    weak = combination.log_probabilities(np.eye(K)[label] * 0.001)
+    assert combination.fit_weights([weak], label).tolist() == [combination.MAX_WEIGHT]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_folds_keep_groups_whole_and_are_of_near_equal_size(seed):
+    generator = np.random.default_rng(seed)
+    groups = generator.integers(0, 200, 1000) ** 2  # numbers need not be dense
+    fold = combination.folds_of(groups)
+    assert set(fold) == set(range(5))
+    for group in set(groups):
+        assert len(set(fold[groups == group])) == 1
+    largest = np.unique(groups, return_counts=True)[1].max()
+    assert np.ptp(np.bincount(fold)) <= largest
+
+
+def test_the_largest_groups_are_dealt_first():
+    groups = np.array([7, 7, 7, 3, 3, 9, 1, 1])
+    assert combination.folds_of(groups, 2).tolist() == [0, 0, 0, 1, 1, 0, 1, 1]
+
+
+def test_fewer_groups_than_folds_leave_folds_empty():
+    assert combination.folds_of(np.array([4, 4, 8])).tolist() == [0, 0, 1]
+
+
+def test_a_row_is_weighed_by_all_other_folds_and_never_by_its_own_group(monkeypatch):
+    generator = np.random.default_rng(2)
+    groups = generator.integers(0, 30, 200)
+    fold = combination.folds_of(groups)
+    number = np.arange(200, dtype=np.float32)[:, None]  # the score of a row is its number
+    label = generator.integers(0, 9, 200)
+    fits = []
+
+    def record(experts, labels):
+        seen = experts[0][:, 0].astype(int)
+        np.testing.assert_array_equal(labels, label[seen])
+        fits.append(seen)
+        return np.array([0.0, len(fits)])
+
+    monkeypatch.setattr(combination, "fit_weights", record)
+    logits = combination.cross_fitted([number, np.ones_like(number)], label, groups)
+    assert len(fits) == 5
+    for row, fit in enumerate(logits[:, 0].astype(int)):
+        assert groups[row] not in groups[fits[fit - 1]]
+        assert fits[fit - 1].tolist() == np.flatnonzero(fold != fold[row]).tolist()
+
+
+def test_other_labels_of_a_vendor_change_the_logits_of_the_other_folds_only(rows):
+    experts, label = rows
+    groups = np.random.default_rng(3).integers(0, 40, len(label))
+    before = combination.cross_fitted(experts, label, groups)
+    changed = label.copy()
+    changed[groups == 17] = (changed[groups == 17] + 1) % K
+    after = combination.cross_fitted(experts, changed, groups)
+    fold = combination.folds_of(groups)
+    here = fold == fold[groups == 17][0]
+    np.testing.assert_array_equal(after[here], before[here])
+    assert (after[~here] != before[~here]).any(axis=1).all()
+
+
+def test_one_vendor_alone_is_coded_with_equal_weights(rows):
+    experts, label = rows
+    found = combination.cross_fitted(experts, label, np.zeros(len(label), np.int64))
+    np.testing.assert_array_equal(found, combination.combine(experts, np.full(3, 1 / 3)))
