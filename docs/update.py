@@ -2,9 +2,11 @@
 
     python docs/update.py            # rewrite what is out of date
     python docs/update.py --check    # exit with 1 if something is out of date
+    python docs/update.py --keep time   # first keep the present run, split by time, in docs/results
 
 A mark is ``<!-- name -->...<!-- /name -->``. Its text comes from dvc.yaml, from the committed
-reports in metrics/, or from docs/measured.yaml, where what no report says is written by hand.
+reports in metrics/, from docs/results/ (runs with other parameters, kept by --keep), or from
+docs/measured.yaml, where what no report says is written by hand.
 """
 
 import argparse
@@ -20,11 +22,16 @@ ROOT = Path(__file__).parents[1]
 MARK = re.compile(r"<!-- (\w+) -->(.*?)<!-- /\1 -->", re.DOTALL)
 
 TITLES = {
-    "tfidf_chars": "TF-IDF, words + characters",
-    "tfidf_words": "TF-IDF, words",
+    "coder": "**coder** (all three together)",
+    "text_classifier": "text classifier",
+    "past_postings": "past postings",
+    "language_model": "language model",
+    "tfidf_chars": "TF-IDF, words + characters, linear SVC",
+    "tfidf_words": "TF-IDF, words, linear SVC",
     "lookup": "vendor look-up",
     "majority": "most frequent account",
 }
+RIVAL = "tfidf_chars"
 STRATEGIES = {
     "stratified": "a random split, each account near its share",
     "time": "a split by time: the past trains, the future tests",
@@ -43,58 +50,96 @@ def read_report(stage: str, name: str = "report") -> dict:
 # The result --------------------------------------------------------------------------------------
 
 
-def margin(accuracy: float, rows: int) -> float:
-    """Return half the 95 % interval of an accuracy (normal approximation)."""
-    return 1.96 * (accuracy * (1 - accuracy) / rows) ** 0.5
+def present_result() -> dict:
+    """Return the figures of the committed run, in the form of docs/results/*.json."""
+    report, tokenized = read_report("evaluate"), read_report("tokenize")
+    coder = report["values"] | {"postable95": report["postable95"]}
+    return {
+        "strategy": read_yaml("params_train.yaml")["split"]["strategy"],
+        "train_rows": report["train_rows"],
+        "language_model_rows": tokenized["train"]["rows"],
+        "test_rows": report["rows"],
+        "accuracy_gain_interval": report["bounds"]["accuracy_gain"]["rows"],
+        "ways": {"coder": coder} | report["parts"] | report["baselines"],
+        "contributions": report["contributions"],
+    }
 
 
-def verdict(accuracy: float, gain: float, rows: int) -> str:
-    """Return the sentence that the numbers allow about the model and the best baseline.
+def kept_result(name: str) -> dict:
+    return json.loads((ROOT / f"docs/results/{name}.json").read_text(encoding="utf-8"))
 
-    Parameters
-    ----------
-    accuracy : float
-        Of the model.
-    gain : float
-        The model's accuracy minus that of the best baseline.
-    rows : int
-        Test rows.
-    """
-    points, within = 100 * abs(gain), 100 * margin(accuracy, rows)
-    if abs(gain) <= margin(accuracy, rows):
-        side = "above" if gain >= 0 else "below"
-        return (
-            f"On these rows the language model's accuracy is {points:.1f} points {side} that of "
-            f"the best baseline. Each has a margin of ±{within:.1f} points (95 %), so the rows do "
-            "not show which is better."
-        )
-    more = "more" if gain > 0 else "less"
-    return (
-        f"On these rows the language model is {more} accurate than the best baseline, by "
-        f"{points:.1f} points; an accuracy here has a margin of ±{within:.1f} points (95 %)."
+
+def keep_result(name: str) -> None:
+    """Write docs/results/NAME.json from the present reports."""
+    found = present_result()
+    if found["strategy"] != name:
+        sys.exit(f"docs/results/{name}.json: the present run is split by {found['strategy']}")
+    text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+    (ROOT / f"docs/results/{name}.json").write_text(text, encoding="utf-8", newline="\n")
+
+
+def figures(found: dict[str, float], *keys: str) -> str:
+    return " / ".join(
+        f"{found[key]:.2f}" if key == "log_loss" else f"{found[key]:.3f}" for key in keys
     )
 
 
-def result_line(title: str, found: dict[str, float]) -> str:
-    """Return a line of the table of results."""
-    shares = [f"{found[key]:.3f}" for key in ("accuracy", "macro_f1", "top3_accuracy")]
-    return f"| {title} | {' | '.join(shares)} | {found['log_loss']:.2f} |"
-
-
 def result() -> str:
-    """Return the table of the model and the baselines, and what it shows."""
-    model, base = read_report("evaluate", "metrics"), read_report("baseline")
-    sides = read_report("split")["sides"]
-    train, test = (sides[side]["rows"] for side in ("train", "test"))
+    """Return the table of the coder, its parts and its rival on two splits, and what it shows."""
+    past, future = present_result(), kept_result("time")
     lines = [
-        f"| {train:,} rows train, {test:,} others test | accuracy | macro-F1 | top 3 | log loss |",
-        "|---|---|---|---|---|",
+        "| accuracy / top 3 / log loss | rows like the past | the months after training |",
+        "|---|---|---|",
     ]
-    lines.append(result_line(f"fine-tuned {measured('model')}", model))
-    others = {name: found for name, found in base.items() if name != "majority"}
-    for name, found in sorted(others.items(), key=lambda item: -item[1]["accuracy"]):
-        lines.append(result_line(TITLES[name], found))
-    return "\n".join([*lines, "", verdict(model["accuracy"], model["accuracy_gain"], test)])
+    for name in ("coder", "text_classifier", "language_model", RIVAL):
+        cells = [figures(r["ways"][name], "accuracy", "top3_accuracy", "log_loss")
+                 for r in (past, future)]  # fmt: skip
+        lines.append(f"| {TITLES[name]} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", verdict(past, future)])
+
+
+def gain(found: dict) -> str:
+    """Return how the accuracy of the coder differs from that of its rival, with its interval."""
+    points = 100 * found["ways"]["coder"]["accuracy_gain"]
+    low, high = (100 * bound for bound in found["accuracy_gain_interval"])
+    return f"{points:+.1f} points (95 %: {low:+.1f} to {high:+.1f})"
+
+
+def verdict(past: dict, future: dict) -> str:
+    """Return the sentences that the numbers allow about the coder, its rival and its parts."""
+    added = [100 * r["contributions"]["language_model"]["accuracy"] for r in (past, future)]
+    p = [r["contributions"]["language_model"]["p"] for r in (past, future)]
+    chances = ["p < 0.001" if value < 0.001 else f"p = {value:.3f}" for value in p]
+    return (
+        f"The coder's accuracy differs from that of the SVC by {gain(past)} on rows like the past, "
+        f"and by {gain(future)} on the months after training. The language model, trained on "
+        f"{past['language_model_rows']:,} of {past['train_rows']:,} rows, adds "
+        f"{added[0]:+.1f} points to its partners there ({chances[0]}), and {added[1]:+.1f} on the "
+        f"months after ({chances[1]})."
+    )
+
+
+def all_ways() -> str:
+    """Return every figure of the coder, its parts and the baselines, on both splits."""
+    keys = ("accuracy", "top3_accuracy", "macro_f1", "log_loss", "ece")
+    lines = []
+    for title, found in (
+        ("rows like the past", present_result()),
+        ("the months after training", kept_result("time")),
+    ):
+        lines += [
+            f"{title[0].upper()}{title[1:]}: {found['train_rows']:,} rows train "
+            f"({found['language_model_rows']:,} of them the language model), "
+            f"{found['test_rows']:,} test.",
+            "",
+            "| | accuracy | top 3 | macro-F1 | log loss | ECE | postable at 95 % |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        for name, way in found["ways"].items():
+            cells = figures(way, *keys, "postable95").split(" / ")
+            lines.append(f"| {TITLES[name]} | {' | '.join(cells)} |")
+        lines.append("")
+    return "\n".join(lines[:-1])
 
 
 def split_text() -> str:
@@ -179,6 +224,7 @@ def measured(key: str) -> str:
 
 BLOCKS: dict[str, Callable[[], str]] = {
     "result": result,
+    "all_ways": all_ways,
     "stages": stages,
     "ledger_rows": ledger_rows,
 }
@@ -214,7 +260,11 @@ def documents() -> list[Path]:
 def main() -> int:
     parser = argparse.ArgumentParser(description="Write the figures between the marks.")
     parser.add_argument("--check", action="store_true", help="write nothing")
-    check = parser.parse_args().check
+    parser.add_argument("--keep", metavar="NAME", help="first write docs/results/NAME.json")
+    arguments = parser.parse_args()
+    check = arguments.check
+    if arguments.keep:
+        keep_result(arguments.keep)
     stale = 0
     for path in documents():
         old = path.read_text(encoding="utf-8")

@@ -1,6 +1,6 @@
 """Code new transactions with the trained model: the account of each row, and how sure it is.
 
-    python -m stages.predict NEW OUT.csv [--posted FILE ...]
+    python -m stages.predict NEW OUT.csv [--posted FILE ...] [--model FOLDER]
 
 This is not a stage of ``dvc.yaml``: run it whenever new rows arrive. It changes nothing in the
 repository.
@@ -18,7 +18,7 @@ import os
 import sys
 from pathlib import Path
 
-from stages.lib.coding import Coded, code_rows
+from stages.lib.coding import MODELS, Coded, code_rows
 from stages.lib.errors import UserError
 from stages.lib.params.feature import FeatureParams
 from stages.lib.params.files import load_params
@@ -31,7 +31,7 @@ from stages.lib.spreadsheet import write_csv
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return `new`, `out` and `posted` of the command line."""
+    """Return `new`, `out`, `posted` and `model` of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m stages.predict", description="Code new transactions with the trained model."
     )
@@ -43,6 +43,13 @@ def parse_arguments() -> argparse.Namespace:
         default=[],
         metavar="FILE",
         help="rows posted since the training, in the ledger's form: they count as past postings",
+    )
+    parser.add_argument(
+        "--model",
+        default=MODELS,
+        type=Path,
+        metavar="FOLDER",
+        help="folder of a released model; default: models",
     )
     return parser.parse_args()
 
@@ -108,7 +115,7 @@ def main() -> None:
     for path in arguments.posted:
         if not os.path.exists(path):
             raise UserError("file-not-found", path, "there is no such file or folder")
-    coded = code_rows(arguments.new, params, arguments.posted)
+    coded = code_rows(arguments.new, params, arguments.posted, arguments.model)
     for remark in coded.remarks:
         print(f"predict: {remark}", file=sys.stderr)
     check_paths(arguments.new, arguments.out, params.ingest.source)

@@ -50,6 +50,8 @@ def tiny_params(model: Path) -> dict[str, object]:
         "training.save_strategy": "steps",
         "training.save_steps": 2,
         "score.threads": 1,
+        "classify.text_classifier.hidden": 8,
+        "classify.text_classifier.networks": 1,
         "evaluate.bootstrap_resamples": 100,
     }
 

@@ -1,22 +1,25 @@
 """New rows get the account that the model gives them, or the reason why they have none."""
 
+import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
 from project import set_params
 from refusals import refused
-from small_ledger import HEADER, ledger_rows, write_new_rows
-from trained_project import THRESHOLDS, change_json
+from small_ledger import HEADER, ledger_rows, write_ledger, write_new_rows
+from trained_project import THRESHOLDS, change_json, write_calibration, write_text_experts
 
-from stages.lib.coding import check_made_with, code_rows, load_calibration, score_base
+from stages.lib.coding import MODELS, check_made_with, code_base, code_rows, load_calibration
+from stages.lib.model.text_experts import load_text_experts
 from stages.lib.params.feature import FeatureParams
 from stages.lib.params.files import load_params
 from stages.lib.params.ingest import IngestParams
 from stages.lib.params.model import ModelTrust
 from stages.lib.params.preprocess import PreprocessParams
 from stages.lib.params.score import ScoreParams
-from stages.lib.tables import read_table
+from stages.lib.tables import read_json, read_table
 
 
 @pytest.fixture
@@ -49,12 +52,19 @@ def test_new_rows_get_what_the_same_rows_of_the_ledger_get(trained_project, tmp_
     write_new_rows(tmp_path / "새 거래.csv", ledger_rows())
     coded = code_rows(str(tmp_path / "새 거래.csv"), sections())
     base = read_table("data/feature/base.parquet")
-    accounts, scores = score_base(base, load_calibration(), sections())
+    experts = load_text_experts(MODELS / "classify")
+    scores, past = code_base(base, experts, load_calibration(), sections())
+    accounts = read_json("models/train/label_map.json")["accounts"]
     assert len(coded.rows) == len(base) == 60
     assert (coded.refused, coded.silent, coded.remarks) == ([], 0, [])
     posted = 0
-    for cells, top, chances, known in zip(
-        coded.rows, scores.top.tolist(), scores.probability.tolist(), base.to_pylist(), strict=True
+    for cells, top, chances, before, known in zip(
+        coded.rows,
+        scores.top.tolist(),
+        scores.probability.tolist(),
+        past,
+        base.to_pylist(),
+        strict=True,
     ):
         row = dict(zip(coded.header, cells, strict=True))
         best, second, third = (accounts[place] for place in top)
@@ -68,6 +78,9 @@ def test_new_rows_get_what_the_same_rows_of_the_ledger_get(trained_project, tmp_
         assert [row[n] for n in ("date", "amount", "merchant", "purpose")] == [
             known[n] for n in ("date", "amount", "merchant", "purpose")
         ]
+        assert [row[f"past_{n}"] for n in (1, 2, 3)] == before
+        # The index has the very row, so it is the nearest.
+        assert before[0].startswith(f"{known['acct_code']} (1.00) {known['date']} | ")
         posted += row["autopost95"] == "yes"
     assert coded.posted == {"autopost95": posted, "autopost99": 0}
     assert len({row[4] for row in coded.rows}) > 1 and 0 < posted < 60
@@ -148,30 +161,39 @@ def test_each_changed_key_is_named():
 
 
 def test_a_calibration_of_another_model_is_refused(own_project):
-    change_json(Path("data/evaluate/calibration.json"), model="0" * 64)
-    with refused("other-model", "calibration.json", "models/train"):
-        load_calibration()
+    whole = read_json("models/evaluate/calibration.json")["models"]
+    for stage in ("train", "classify"):
+        change_json(Path("models/evaluate/calibration.json"), models=whole | {stage: "0" * 64})
+        with refused("other-model", "calibration.json", f"models/{stage}"):
+            load_calibration()
 
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("temperature", 0.0), ("thresholds", {"autopost95": 2.0}), ("unknown", 1)],
+    [
+        ("confidence", [1.0]),
+        ("weights", {"language_model": -1.0}),
+        ("thresholds", {"autopost95": 2.0}),
+        ("unknown", 1),
+    ],
 )
 def test_an_invalid_calibration_is_named_by_its_key(own_project, key, value):
-    change_json(Path("data/evaluate/calibration.json"), **{key: value})
+    change_json(Path("models/evaluate/calibration.json"), **{key: value})
     with refused("invalid-calibration", "calibration.json", key):
         load_calibration()
 
 
-def test_a_damaged_model_is_refused(own_project):
-    Path("models/train/label_map.json").write_text("{}")
-    with refused("damaged-model", "models/train/label_map.json"):
+@pytest.mark.parametrize("path", ["models/train/label_map.json", "models/classify/weights.npz"])
+def test_a_damaged_model_is_refused(own_project, path):
+    Path(path).write_text("{}")
+    with refused("damaged-model", path, f"dvc pull {Path(path).parts[1]}"):
         load_calibration()
 
 
-def test_a_missing_model_is_refused(own_project):
-    shutil.rmtree("models/train")
-    with refused("no-model", "models/train"):
+@pytest.mark.parametrize("folder", ["models/train", "models/classify"])
+def test_a_missing_model_is_refused(own_project, folder):
+    shutil.rmtree(folder)
+    with refused("no-model", folder):
         load_calibration()
 
 
@@ -179,5 +201,47 @@ def test_a_model_that_is_replaced_meanwhile_is_not_mixed_with_the_old_calibratio
     calibration = load_calibration()
     change_json(Path("models/train/manifest.json"), versions={})
     base = read_table("data/feature/base.parquet").slice(0, 2)
+    experts = load_text_experts(MODELS / "classify")
     with refused("other-model", "models/train"):
-        score_base(base, calibration, sections())
+        code_base(base, experts, calibration, sections())
+
+
+def test_an_expert_without_weight_does_not_run(own_project, new, monkeypatch):
+    whole = read_json("models/evaluate/calibration.json")["weights"]
+    change_json(Path("models/evaluate/calibration.json"), weights=whole | {"language_model": 0.0})
+    monkeypatch.setitem(sys.modules, "stages.lib.model.scoring", None)  # cannot be imported
+    assert len(code_rows(new, sections()).rows) == 8
+
+
+def test_rows_that_were_posted_since_count_as_past_postings(own_project, tmp_path):
+    fresh = ledger_rows(2)
+    for row in fresh:
+        row[HEADER.index("Merchant Name")] = "Zamboni Palace"
+        row[HEADER.index("Purpose")] = "ice resurfacing"
+    write_new_rows(tmp_path / "new.csv", fresh)
+    before = code_rows(str(tmp_path / "new.csv"), sections())
+    place = before.header.index("past_1")
+    assert not any("zamboni" in row[place] for row in before.rows)
+
+    posted = [*fresh, *ledger_rows(1)]
+    posted[1] = [*fresh[1]]
+    posted[1][HEADER.index("G/L Account")] = "no account"
+    write_ledger(tmp_path / "posted.csv", posted)
+    files = {path: path.read_bytes() for path in own_project.rglob("*") if path.is_file()}
+    after = code_rows(str(tmp_path / "new.csv"), sections(), [str(tmp_path / "posted.csv")])
+    code = fresh[0][HEADER.index("G/L Account")]
+    assert all(row[place].startswith(f"{code} (") for row in after.rows)
+    assert all("zamboni palace" in row[place] for row in after.rows)
+    assert any("2 posted rows join the past postings; 1 cannot be used" in r for r in after.remarks)
+    assert {path: path.read_bytes() for path in own_project.rglob("*") if path.is_file()} == files
+
+
+def test_a_model_without_the_text_of_past_rows_shows_their_accounts(own_project, new):
+    shutil.rmtree("models/classify")
+    set_params(own_project, {"classify.past_postings.keep_text": False})
+    write_text_experts()
+    write_calibration()
+    assert not Path("models/classify/past_rows.parquet").exists()
+    coded = code_rows(new, sections())
+    place = coded.header.index("past_1")
+    assert all(re.fullmatch(r"\d{4} \(\d\.\d\d\)", row[place]) for row in coded.rows)

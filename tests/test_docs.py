@@ -74,21 +74,44 @@ def test_check_fails_if_a_figure_is_out_of_date(tmp_path, monkeypatch):
     assert "Quick" not in (tmp_path / "README.md").read_text()
 
 
-@pytest.mark.parametrize(
-    ("gain", "expected"),
-    [
-        (0.03, "more accurate"),
-        (-0.03, "less accurate"),
-        (0.01, "above"),
-        (-0.01, "below"),
-        (0.0, "above"),
-    ],
-)
-def test_the_sentence_about_the_result_follows_from_the_numbers(gain, expected):
-    said = update.verdict(0.62, gain, 4085)
-    assert expected in said
-    assert "±1.5 points" in said
-    assert f"{100 * abs(gain):.1f} points" in said
+def made_result(gain: float, p: float) -> dict:
+    return {
+        "train_rows": 14_296,
+        "language_model_rows": 6_400,
+        "accuracy_gain_interval": [gain - 0.01, gain + 0.01],
+        "ways": {"coder": {"accuracy_gain": gain}},
+        "contributions": {"language_model": {"accuracy": gain / 2, "p": p}},
+    }
+
+
+def test_the_sentences_about_the_result_follow_from_the_numbers():
+    said = update.verdict(made_result(0.021, 0.0001), made_result(-0.004, 0.25))
+    assert "by +2.1 points (95 %: +1.1 to +3.1) on rows like the past" in said
+    assert "by -0.4 points (95 %: -1.4 to +0.6) on the months after" in said
+    assert "adds +1.1 points" in said or "adds +1.0 points" in said
+    assert "(p < 0.001)" in said and "(p = 0.250)" in said
+    assert "6,400 of 14,296 rows" in said
+
+
+def test_a_result_is_kept_under_the_strategy_of_its_run_alone(tmp_path, monkeypatch):
+    (tmp_path / "docs/results").mkdir(parents=True)
+    monkeypatch.setattr(update, "ROOT", tmp_path)
+    monkeypatch.setattr(update, "present_result", lambda: {"strategy": "time", "train_rows": 3})
+    update.keep_result("time")
+    assert update.kept_result("time") == {"strategy": "time", "train_rows": 3}
+    with pytest.raises(SystemExit, match="split by time"):
+        update.keep_result("group")
+
+
+def test_the_kept_results_have_the_figures_of_the_present_reports():
+    """So that a renamed figure, or another ledger, does not stay in the tables."""
+    present, kept = update.present_result(), update.kept_result("time")
+    assert kept["strategy"] == "time"
+    assert kept.keys() == present.keys()
+    assert kept["ways"].keys() == present["ways"].keys()
+    for name, way in kept["ways"].items():
+        assert way.keys() == present["ways"][name].keys(), name
+    assert kept["language_model_rows"] == present["language_model_rows"]
 
 
 def test_the_table_of_stages_has_every_stage_and_its_own_parameters():

@@ -15,7 +15,7 @@ from stages.lib.params.section import PartOfSection
 STAGES = YAML(typ="safe").load(ROOT / "dvc.yaml")["stages"]
 PIPELINE = [
     *("check", "ingest", "preprocess", "feature", "split"),
-    *("tokenize", "train", "score", "baseline", "evaluate"),
+    *("tokenize", "train", "score", "classify", "baseline", "evaluate"),
 ]
 
 

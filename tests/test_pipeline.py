@@ -17,7 +17,7 @@ from stages.lib.tables import read_table
 
 ALL = [
     *("check", "ingest", "preprocess", "feature", "split"),
-    *("tokenize", "train", "score", "baseline", "evaluate"),
+    *("tokenize", "train", "score", "classify", "baseline", "evaluate"),
 ]
 MODEL = ["check", "train", "score", "evaluate"]
 

@@ -98,7 +98,7 @@ def test_the_recipe_for_qwen3_4b_is_the_one_described(tmp_path):
         "model.name": "Qwen/Qwen3-4B",
         "model.revision": "1cfa9a7208912126459214e8b04321603b3df60c",
         "model.dtype": "bfloat16",
-        "split.max_train_rows": None,
+        "tokenize.max_train_rows": None,
         "lora.r": 16,
         "lora.lora_alpha": 32,
         "lora.lora_dropout": 0.1,

@@ -12,7 +12,13 @@ from refusals import refused
 
 from stages import score
 from stages.lib.checksums import file_sha256
-from stages.lib.contracts.score import accounts_of, logits_of, model_of, scores_path
+from stages.lib.contracts.scores import (
+    LANGUAGE_MODEL,
+    accounts_of,
+    logits_of,
+    model_of,
+    scores_path,
+)
 from stages.lib.model.scoring import load_trained_model
 from stages.lib.tables import read_table
 from stages.score import evaluate_model
@@ -28,7 +34,7 @@ def scored(trained, tmp_path_factory):
 
 
 def scores(folder, side: str) -> pa.Table:
-    return read_table(folder / scores_path(side))
+    return read_table(folder / scores_path(LANGUAGE_MODEL, side))
 
 
 def test_each_row_of_the_split_has_its_logits(scored):

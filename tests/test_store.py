@@ -23,7 +23,7 @@ from s3_server import (
     git,
     login,
 )
-from small_ledger import ledger_rows, write_ledger
+from small_ledger import ledger_rows, write_ledger, write_new_rows
 
 from stages.lib.params.files import read_yaml
 from stages.lib.tables import read_table
@@ -393,7 +393,7 @@ def test_another_repository_imports_the_base_table_trains_on_it_and_follows_it(f
     assert not (importer / "data/ingest").exists()
     commit(importer, "the base table comes from upstream")
     left = YAML(typ="safe").load(importer / "dvc.yaml")["stages"]
-    experiment = ["split", "tokenize", "train", "score", "baseline", "evaluate"]
+    experiment = ["split", "tokenize", "train", "score", "classify", "baseline", "evaluate"]
     assert list(left) == ["check", *experiment]
     # Without the ledger's stages nothing is missing: plain commands do.
     dvc("pull", importer)
@@ -418,26 +418,33 @@ def test_another_repository_imports_the_base_table_trains_on_it_and_follows_it(f
 # The registry ------------------------------------------------------------------------------------
 
 
-def test_a_tagged_model_is_fetched_by_version_and_scores_elsewhere_as_it_did_here(
+def test_a_tagged_model_is_fetched_by_version_and_codes_elsewhere_as_it_did_here(
     first, clone, tmp_path
 ):
     hub = tmp_path / "hub"
     git(f"clone -q --bare {first.parent / 'hub'} {hub}", first)
     (tag,) = documented_lines("storage", "git tag")
     git(tag.removeprefix("git ").partition(" && ")[0], hub)
-    elsewhere = clone
     (get,) = documented_lines("storage", "dvc artifacts get")
-    dvc(get.removeprefix("dvc ").replace("URL", str(hub)), elsewhere)
-    assert files(elsewhere, "models/train") == files(first, "models/train")
+    dvc(get.removeprefix("dvc ").replace("URL", str(hub)), clone)
+    released = {name.removeprefix("released/v1.0.0/"): content
+                for name, content in files(clone, "released").items()}  # fmt: skip
+    made = {name.removeprefix("models/"): content for name, content in files(first, "models").items()}
+    assert released == {name: made[name] for name in made if name != ".gitignore"}
+    assert {name.partition("/")[0] for name in released} == {"train", "classify", "evaluate"}
 
-    dvc("pull split tokenize baseline preprocess feature", elsewhere)
-    shutil.copytree(first / "metrics/train/plots", elsewhere / "metrics/train/plots")
-    (elsewhere / "metrics/evaluate/metrics.json").unlink()
-    for stage in ("score", "evaluate"):
-        done = run([sys.executable, "-m", f"stages.{stage}"], elsewhere)
+    write_new_rows(tmp_path / "new.csv", ledger_rows(8))
+    (command,) = documented_lines("storage", "python -m stages.predict")
+    options = command.partition("coded.csv")[2].split()
+    coded = []
+    for repository, more in ((first, []), (clone, options)):
+        out = tmp_path / f"{repository.name}.csv"
+        arguments = [str(tmp_path / "new.csv"), str(out), *more]
+        done = run([sys.executable, "-m", "stages.predict", *arguments], repository)
         assert done.returncode == 0, done.stderr
-    results = "metrics/evaluate/metrics.json"
-    assert (elsewhere / results).read_bytes() == (first / results).read_bytes()
+        coded.append(out.read_bytes())
+    assert coded[0] == coded[1]
+    assert not (clone / "models/train").exists()
 
 
 def test_an_unknown_version_of_the_model_is_an_error(first, tmp_path):
@@ -446,8 +453,11 @@ def test_an_unknown_version_of_the_model_is_an_error(first, tmp_path):
     assert "v9.0.0" in done.stderr
 
 
-def test_the_artifact_is_what_the_training_stage_writes():
+def test_the_artifact_is_the_folder_of_all_models():
     pipeline = read_yaml(ROOT / "dvc.yaml")
     (artifact,) = pipeline["artifacts"].values()
-    assert artifact["path"] in pipeline["stages"]["train"]["outs"]
+    outs = [out for stage in pipeline["stages"].values() for out in stage["outs"]]
+    models = [out for out in outs if isinstance(out, str) and out.startswith("models/")]
+    assert artifact["path"] == "models"
+    assert sorted(models) == ["models/classify", "models/evaluate", "models/train"]
     assert artifact["type"] == "model" and len(artifact["desc"]) > 20

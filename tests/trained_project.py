@@ -10,12 +10,15 @@ from small_ledger import ledger_rows, write_ledger
 
 from stages.lib.checksums import file_sha256
 from stages.lib.contracts.accounts import ACCOUNTS
+from stages.lib.contracts.classify import MODEL as TEXT_EXPERTS
 from stages.lib.contracts.evaluate import CALIBRATION
 from stages.lib.contracts.feature import BASE, ROWS
 from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.names import LABEL
 from stages.lib.contracts.tokenize import LABEL_MAP
 from stages.lib.contracts.train import MODEL
+from stages.lib.params.classify import ClassifyParams
+from stages.lib.params.files import load_params
 from stages.lib.tables import read_json, read_table, write_json
 
 THRESHOLDS = {"autopost95": 0.5, "autopost99": None}
@@ -33,6 +36,7 @@ def write_trained_project(folder: Path, tiny_model: Path) -> Path:
         for stage in (ingest, preprocess, feature):
             stage.main()
         write_model(tiny_model)
+        write_text_experts()
         write_calibration()
     return folder
 
@@ -66,11 +70,28 @@ def write_model(base_model: Path) -> None:
     write_manifest(MODEL, library_versions(), base_model=base)
 
 
+def write_text_experts() -> None:
+    """Save a text classifier and an index of the whole ledger, as `classify` would."""
+    from stages.lib.model.text_experts import fit_text_experts, save_text_experts
+
+    made = read_json(ROWS)
+    fields = made["made_with"]["feature.fields"]
+    params = load_params(classify=ClassifyParams).classify
+    save_text_experts(
+        fit_text_experts(read_table(BASE), fields, made["roles"], params, 1), TEXT_EXPERTS
+    )
+
+
 def write_calibration() -> None:
-    """Write what `evaluate` would have fitted for the model."""
+    """Write what `evaluate` would have fitted for the models."""
     calibration = {
-        "model": file_sha256(MODEL / MANIFEST),
-        "temperature": 0.05,
+        "models": {
+            "train": file_sha256(MODEL / MANIFEST),
+            "classify": file_sha256(TEXT_EXPERTS / MANIFEST),
+        },
+        # The random language model is given a say.
+        "weights": {"language_model": 10.0, "text_classifier": 0.3, "past_postings": 0.2},
+        "confidence": [1.0, 1.0, 0.0],
         "thresholds": THRESHOLDS,
         "rows_made_with": read_json(ROWS)["made_with"],
     }

@@ -1,6 +1,7 @@
 """Code new rows: the account of each row, how sure the coder is, and like which past postings."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -9,13 +10,11 @@ import pyarrow as pa
 from pydantic import ValidationError
 
 from stages.lib.checksums import file_sha256
-from stages.lib.contracts.classify import MODEL as TEXT_EXPERTS_FOLDER
 from stages.lib.contracts.evaluate import CALIBRATION, Calibration
 from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.names import AMOUNT, DATE, ORIGIN
 from stages.lib.contracts.scores import EXPERTS, LANGUAGE_MODEL
 from stages.lib.contracts.tokenize import LABEL_MAP
-from stages.lib.contracts.train import MODEL as LANGUAGE_MODEL_FOLDER
 from stages.lib.errors import UserError, UserErrors
 from stages.lib.evaluation.calibration import calibrate
 from stages.lib.evaluation.combination import combine, log_probabilities
@@ -37,7 +36,9 @@ from stages.lib.params.model import ModelParams
 from stages.lib.params.row_shape import row_shape_of
 from stages.lib.tables import read_json
 
-MODELS = {"train": LANGUAGE_MODEL_FOLDER, "classify": TEXT_EXPERTS_FOLDER}
+# The folder with the models of all stages, and those that have a manifest.
+MODELS = CALIBRATION.parents[1]
+STAGES = ("train", "classify")
 
 
 class Coded(NamedTuple):
@@ -66,7 +67,9 @@ class Coded(NamedTuple):
     remarks: list[str]
 
 
-def code_rows(source: str, params: SimpleNamespace, posted: Sequence[str] = ()) -> Coded:
+def code_rows(
+    source: str, params: SimpleNamespace, posted: Sequence[str] = (), models: Path = MODELS
+) -> Coded:
     """Return the rows of a file or folder with the accounts that the coder gives them.
 
     Parameters
@@ -77,6 +80,8 @@ def code_rows(source: str, params: SimpleNamespace, posted: Sequence[str] = ()) 
         The sections ``ingest``, ``preprocess``, ``feature``, ``score`` and ``model``.
     posted : sequence of str
         Files or folders of rows that were posted since the training. They join the past postings.
+    models : Path
+        The folder with the models, in one folder a stage.
 
     Raises
     ------
@@ -84,9 +89,9 @@ def code_rows(source: str, params: SimpleNamespace, posted: Sequence[str] = ()) 
         There is no model, it is damaged, the parameters have changed since its training, or the
         new rows cannot be read.
     """
-    calibration = load_calibration()
+    calibration = load_calibration(models)
     check_made_with(calibration.rows_made_with, row_shape_of(params, params.ingest.roles))
-    experts, remarks = load_text_experts(MODELS["classify"]), []
+    experts, remarks = load_text_experts(models / "classify"), []
     for path in posted:
         rows, refused = read_posted_rows(path, params)
         experts, unknown = add_postings(experts, rows)
@@ -94,8 +99,8 @@ def code_rows(source: str, params: SimpleNamespace, posted: Sequence[str] = ()) 
         why = f"{refused:,} cannot be used and {unknown:,} have an account without a training row"
         remarks.append(f"{added}; {why}" if refused or unknown else added)
     new = read_new_rows(source, params)
-    scores, past = code_base(new.base, experts, calibration, params)
-    chart = read_json(MODELS["train"] / LABEL_MAP)["accounts"]
+    scores, past = code_base(new.base, experts, calibration, params, models)
+    chart = read_json(models / "train" / LABEL_MAP)["accounts"]
     coded = coded_rows(new, chart, scores, past, calibration.thresholds, params.feature.fields)
     return coded._replace(remarks=remarks + coded.remarks)
 
@@ -103,8 +108,8 @@ def code_rows(source: str, params: SimpleNamespace, posted: Sequence[str] = ()) 
 # The model
 
 
-def load_calibration() -> Calibration:
-    """Return what `evaluate` fitted for the models in ``models/``.
+def load_calibration(models: Path = MODELS) -> Calibration:
+    """Return what `evaluate` fitted for the models in the folder `models`.
 
     Raises
     ------
@@ -112,26 +117,25 @@ def load_calibration() -> Calibration:
         There is no model, it is damaged, or the calibration belongs to another one.
     """
     again = "build it again with 'dvc repro evaluate'"
-    for folder in MODELS.values():
+    path = models / CALIBRATION.relative_to(MODELS)
+    for folder in (models / stage for stage in STAGES):
         if not (folder / MANIFEST).is_file():
             raise UserError(
                 "no-model", folder, "has no model", "run 'dvc repro', or fetch it with 'dvc pull'"
             )
         verify_manifest(folder)
     try:
-        calibration = Calibration.model_validate(read_json(CALIBRATION))
+        calibration = Calibration.model_validate(read_json(path))
     except ValidationError as error:
         what = error.errors()[0]
         key = ".".join(map(str, what["loc"]))
-        raise UserError(
-            "invalid-calibration", CALIBRATION, f"{key}: {what['msg']}", again
-        ) from None
-    for stage, folder in MODELS.items():
-        if calibration.models.get(stage) != file_sha256(folder / MANIFEST):
+        raise UserError("invalid-calibration", path, f"{key}: {what['msg']}", again) from None
+    for stage in STAGES:
+        if calibration.models.get(stage) != file_sha256(models / stage / MANIFEST):
             raise UserError(
                 "other-model",
-                CALIBRATION,
-                f"belongs to another model than the one in {folder}",
+                path,
+                f"belongs to another model than the one in {models / stage}",
                 f"fetch both with 'dvc pull', or {again}",
             )
     return calibration
@@ -154,7 +158,7 @@ def check_made_with(noted: dict[str, object], now: dict[str, object]) -> None:
                 UserError(
                     "rows-made-otherwise",
                     f"params.yaml: {name}",
-                    f"{now.get(name)}; the models in models/ were made with {noted.get(name)}",
+                    f"{now.get(name)}; the model was made with {noted.get(name)}",
                     "undo the change, or run 'dvc repro'",
                 )
                 for name in changed
@@ -163,7 +167,11 @@ def check_made_with(noted: dict[str, object], now: dict[str, object]) -> None:
 
 
 def code_base(
-    base: pa.Table, experts: TextExperts, calibration: Calibration, params: SimpleNamespace
+    base: pa.Table,
+    experts: TextExperts,
+    calibration: Calibration,
+    params: SimpleNamespace,
+    models: Path = MODELS,
 ) -> tuple[RowScores, list[list[str]]]:
     """Return the combined scores of the rows of a base table, and the past postings of each.
 
@@ -177,7 +185,7 @@ def code_base(
     """
     scores, nearest = score_text_experts(experts, base, cores())
     if calibration.weights[LANGUAGE_MODEL]:
-        logits = language_model_logits(base, calibration, experts.accounts, params)
+        logits = language_model_logits(base, calibration, experts.accounts, params, models)
         scores[LANGUAGE_MODEL] = log_probabilities(logits)
     names = [name for name in EXPERTS if name in scores]
     weights = np.array([calibration.weights[name] for name in names])
@@ -188,13 +196,17 @@ def code_base(
 
 
 def language_model_logits(
-    base: pa.Table, calibration: Calibration, accounts: list[str], params: SimpleNamespace
+    base: pa.Table,
+    calibration: Calibration,
+    accounts: list[str],
+    params: SimpleNamespace,
+    models: Path,
 ) -> np.ndarray:
     """Return the language model's logits of the rows of a base table, float32 (rows, K)."""
     # Torch takes seconds to import, so wrong parameters and files are refused before.
     from stages.lib.model.scoring import load_trained_model, score_rows
 
-    trust, folder = params.model.trust_remote_code, MODELS["train"]
+    trust, folder = params.model.trust_remote_code, models / "train"
     trained = load_trained_model(folder, trust)
     label_map, manifest = read_json(folder / LABEL_MAP), read_json(folder / MANIFEST)
     if calibration.models["train"] != file_sha256(folder / MANIFEST):
@@ -202,7 +214,7 @@ def language_model_logits(
             "other-model", folder, "was replaced in the meantime", "run the same command again"
         )
     if trained.accounts != accounts:
-        raise RuntimeError("the models in models/ have different accounts")
+        raise RuntimeError("the models have different accounts")
     model = ModelParams(**manifest["base_model"], trust_remote_code=trust)
     prompt = label_map["prompt"]
     columns = [base[field].to_pylist() for field in prompt["fields"]]

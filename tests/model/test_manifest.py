@@ -25,7 +25,7 @@ def whole(tmp_path_factory):
         (folder / name).write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
-        write_manifest(folder, {"name": "a"})
+        write_manifest(folder, library_versions(), base_model={"name": "a"})
     return folder
 
 

@@ -94,7 +94,9 @@ def test_gains_are_the_divergence_from_the_shares_of_all_rows():
     # The first word: two rows of account 0 and one row at the shares. The second: all rows.
     p = (np.array([2, 0, 0]) + share) / 3
     expected = [(p * np.log(p / share)).sum(), 0]
-    np.testing.assert_allclose(word_gains(words, label, 3), expected, atol=1e-12)
+    np.testing.assert_allclose(
+        word_gains(words, label, np.bincount(label, minlength=3) / len(label)), expected, atol=1e-12
+    )
 
 
 def test_added_rows_come_after_those_of_the_index_and_leave_its_weights():
@@ -103,8 +105,31 @@ def test_added_rows_come_after_those_of_the_index_and_leave_its_weights():
     found = nearest_rows(larger, [["shell gas"], ["fuel"]])
     assert found.position.tolist() == [[0, 5, 1]]
     assert larger.label.tolist() == [0, 1, 2, 3, 3, 3, 1]
-    assert larger.idf is index.idf and larger.gain is index.gain
+    for name in ("idf", "gain"):
+        old, new = getattr(index, name), getattr(larger, name)
+        assert new[: len(old)].tolist() == old.tolist()
     assert index.rows.shape[0] == 5
+
+
+def test_a_new_vendor_is_found_again_once_one_of_its_rows_was_added():
+    index = build_index(COLUMNS, LABEL, 4, SETTINGS)
+    queries = [["zamboni 빙상장", "paper"], ["rink", "fuel"]]
+    before = nearest_rows(index, queries)
+    larger = add_rows(index, [["zamboni 빙상장"], ["ice"]], np.array([2]))
+    found = nearest_rows(larger, queries)
+    assert found.position[0].tolist()[0] == 5 and found.similarity[0, 0] > 0.5
+    # Another row stays as near as it was to the old ones.
+    assert found.position[1].tolist() == before.position[1].tolist()
+    np.testing.assert_allclose(found.similarity[1], before.similarity[1], atol=2e-5)
+    again = add_rows(larger, [["zamboni 빙상장"], ["ice"]], np.array([2]))
+    assert len(again.idf) == len(larger.idf)
+    assert nearest_rows(again, queries).position[0].tolist()[:2] == [5, 6]
+
+
+def test_no_rows_can_be_added():
+    index = build_index(COLUMNS, LABEL, 4, SETTINGS)
+    same = add_rows(index, [[], []], np.array([], np.int64))
+    assert (same.rows != index.rows).nnz == 0 and same.label.tolist() == LABEL.tolist()
 
 
 def test_a_saved_index_gives_the_same_scores_and_the_same_bytes(tmp_path):

@@ -51,8 +51,11 @@ class PastPostings(NamedTuple):
         Past rows that vote.
     power : float
         Of the similarity, in a row's vote.
+    fields : list of int
+        The position of the field of each block of words: each field has one, and one more for the
+        words that later rows brought.
     terms : list of (list of str)
-        Words of each field.
+        Words of each block.
     idf, gain : ndarray of float32, (words,)
         Weights of the words of all fields: by rarity, and by what they tell about the account.
     rows : csr_matrix of float32, (rows, words)
@@ -64,6 +67,7 @@ class PastPostings(NamedTuple):
 
     neighbours: int
     power: float
+    fields: list[int]
     terms: list[list[str]]
     idf: np.ndarray
     gain: np.ndarray
@@ -93,7 +97,7 @@ def _counter(**settings):
     return CountVectorizer(token_pattern=r"\w+", binary=True, dtype=np.float32, **settings)
 
 
-def word_gains(words: csr_matrix, label: np.ndarray, n_accounts: int) -> np.ndarray:
+def word_gains(words: csr_matrix, label: np.ndarray, share: np.ndarray) -> np.ndarray:
     """Return the information gain of each word, in nats.
 
     The Kullback-Leibler divergence from the shares of the accounts in all rows to those in the rows
@@ -104,7 +108,8 @@ def word_gains(words: csr_matrix, label: np.ndarray, n_accounts: int) -> np.ndar
     words : csr_matrix, (rows, words)
         Not 0 where a row has a word.
     label : ndarray of int64, (rows,)
-    n_accounts : int
+    share : ndarray of float64, (K,)
+        Of each account in all rows; above 0 for the accounts of these.
 
     Returns
     -------
@@ -113,10 +118,9 @@ def word_gains(words: csr_matrix, label: np.ndarray, n_accounts: int) -> np.ndar
     from scipy.sparse import csr_matrix
 
     n_rows, n_words = words.shape
-    share = np.bincount(label, minlength=n_accounts) / n_rows
     ones = csr_matrix((np.ones(words.nnz), words.indices, words.indptr), shape=words.shape)
     accounts = csr_matrix(
-        (np.ones(n_rows), label, np.arange(n_rows + 1)), shape=(n_rows, n_accounts)
+        (np.ones(n_rows), label, np.arange(n_rows + 1)), shape=(n_rows, len(share))
     )
     pairs = (ones.T @ accounts).tocsr()
     size = np.asarray(pairs.sum(axis=1)).ravel() + PRIOR_ROWS
@@ -145,37 +149,54 @@ def build_index(
         Number of accounts, K.
     settings : PastPostingsParams
     """
-    from scipy.sparse import csr_matrix, hstack
+    from scipy.sparse import hstack
 
-    terms, blocks = [], []
-    for cells in columns:
-        counter = _counter()
-        try:
-            blocks.append(counter.fit_transform(cells))
-        except ValueError:  # no word at all
-            blocks.append(csr_matrix((len(cells), 0), dtype=np.float32))
-            terms.append([])
-        else:
-            terms.append(counter.get_feature_names_out().tolist())
+    terms = [_words_of(cells) for cells in columns]
+    blocks = [_count(*part) for part in zip(terms, columns, strict=True)]
     words = hstack(blocks, format="csr")
-    n_rows = words.shape[0]
-    df = np.bincount(words.indices, minlength=words.shape[1])
-    idf = (np.log((1 + n_rows) / (1 + df)) + 1).astype(np.float32)
-    # A word that says nothing about the account still says a little about the row.
-    gain = (word_gains(words, label, n_accounts) + 1e-3) ** GAIN_POWER
-    gain = gain.astype(np.float32)
+    share = np.bincount(label, minlength=n_accounts) / len(label)
     counts = np.bincount(label, minlength=n_accounts) + 1
     index = PastPostings(
         settings.neighbours,
         settings.power,
+        list(range(len(columns))),
         terms,
-        idf,
-        gain,
+        *_weights_of(words, label, share, len(label)),
         words,
         np.asarray(label, np.int64),
         counts / counts.sum(),
     )
     return index._replace(rows=_weigh(blocks, index))
+
+
+def _words_of(cells: list[str]) -> list[str]:
+    """Return the words of a column, sorted."""
+    counter = _counter()
+    try:
+        counter.fit(cells)
+    except ValueError:  # no word at all
+        return []
+    return counter.get_feature_names_out().tolist()
+
+
+def _count(terms: list[str], cells: list[str]) -> csr_matrix:
+    """Return which of the words each cell has, float32 (cells, words)."""
+    from scipy.sparse import csr_matrix
+
+    if not terms or not cells:
+        return csr_matrix((len(cells), len(terms)), dtype=np.float32)
+    return _counter(vocabulary=terms).transform(cells)
+
+
+def _weights_of(
+    words: csr_matrix, label: np.ndarray, share: np.ndarray, n_rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rarity of each word among `n_rows` rows and what it tells, float32 (words,)."""
+    df = np.bincount(words.indices, minlength=words.shape[1])
+    idf = np.log((1 + n_rows) / (1 + df)) + 1
+    # A word that says nothing about the account still says a little about the row.
+    gain = (word_gains(words, label, share) + 1e-3) ** GAIN_POWER
+    return idf.astype(np.float32), gain.astype(np.float32)
 
 
 def _unit_rows(rows: csr_matrix) -> None:
@@ -205,21 +226,18 @@ def _weigh(blocks: list[csr_matrix], index: PastPostings) -> csr_matrix:
 
 def make_rows(index: PastPostings, columns: Columns) -> csr_matrix:
     """Return the weighted words of other rows, float32 (rows, words), as the index has its own."""
-    from scipy.sparse import csr_matrix
-
     blocks = [
-        _counter(vocabulary=terms).transform(cells)
-        if terms and cells
-        else csr_matrix((len(cells), len(terms)), dtype=np.float32)
-        for terms, cells in zip(index.terms, columns, strict=True)
+        _count(terms, columns[field])
+        for field, terms in zip(index.fields, index.terms, strict=True)
     ]
     return _weigh(blocks, index)
 
 
 def add_rows(index: PastPostings, columns: Columns, label: np.ndarray) -> PastPostings:
-    """Return the index with later rows after its own; vocabulary, weights and prior stay.
+    """Return the index with later rows after its own.
 
-    Words that the index does not know are ignored.
+    Their new words, such as the name of a new vendor, join the vocabulary. The weights of the known
+    words and the prior stay.
 
     Parameters
     ----------
@@ -228,10 +246,33 @@ def add_rows(index: PastPostings, columns: Columns, label: np.ndarray) -> PastPo
     label : ndarray of int64, (rows,)
         Accounts of the rows, below K.
     """
-    from scipy.sparse import vstack
+    from scipy.sparse import csr_matrix, hstack, vstack
 
-    rows = vstack([index.rows, make_rows(index, columns)], format="csr")
-    return index._replace(rows=rows, label=np.concatenate([index.label, label]))
+    fields, terms, blocks = [*index.fields], [*index.terms], []
+    for field, cells in enumerate(columns):
+        known = {
+            word
+            for place, words in zip(index.fields, index.terms, strict=True)
+            if place == field
+            for word in words
+        }
+        new = [word for word in _words_of(cells) if word not in known]
+        fields.append(field)
+        terms.append(new)
+        blocks.append(_count(new, cells))
+    n_rows = index.rows.shape[0] + len(label)
+    idf, gain = _weights_of(hstack(blocks, format="csr"), label, index.prior, n_rows)
+    larger = index._replace(
+        fields=fields,
+        terms=terms,
+        idf=np.concatenate([index.idf, idf]),
+        gain=np.concatenate([index.gain, gain]),
+        label=np.concatenate([index.label, label]),
+    )
+    old = index.rows
+    shape = (old.shape[0], len(larger.idf))
+    old = csr_matrix((old.data, old.indices, old.indptr), shape=shape)
+    return larger._replace(rows=vstack([old, make_rows(larger, columns)], format="csr"))
 
 
 def _nearest(transposed: csr_matrix, k: int, leave_out_same: bool, queries: csr_matrix):
@@ -321,7 +362,12 @@ def save_index(index: PastPostings, folder: Path | str) -> None:
         "label": index.label,
         "prior": index.prior,
     }
-    content = {"neighbours": index.neighbours, "power": index.power, "terms": index.terms}
+    content = {
+        "neighbours": index.neighbours,
+        "power": index.power,
+        "fields": index.fields,
+        "terms": index.terms,
+    }
     folder = Path(folder)
     with tables.replace_files([folder / ARRAYS, folder / VOCABULARY]) as (values, vocabulary):
         with open(values, "wb") as file:
@@ -342,6 +388,7 @@ def load_index(folder: Path | str) -> PastPostings:
         return PastPostings(
             content["neighbours"],
             content["power"],
+            content["fields"],
             content["terms"],
             a["idf"],
             a["gain"],
