@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from stages.lib.contracts.accounts import ACCOUNTS as CHART
 from stages.lib.contracts.baseline import PREDICTIONS, PREDICTIONS_SCHEMA
+from stages.lib.contracts.classify import NEIGHBOURS, NEIGHBOURS_SCHEMA
 from stages.lib.contracts.feature import ROWS
 from stages.lib.contracts.scores import EXPERTS, SCORED_SIDES, scores_path, scores_table, stage_of
 from stages.lib.contracts.split import side_path
@@ -29,7 +30,8 @@ NAMES = {
 MERCHANTS = ["petrocan", "=cmd|' /c calc'!a0", "스타벅스 강남점", "<script>alert(1)</script>", ""]
 # How much an expert favours the account of a row that it knows; the last one is pure noise.
 LIFTS = {"language_model": 3.0, "text_classifier": 2.0, "past_postings": 0.0}
-FIRST_ROWS = {"train": 0, "val": 200, "test": 320}
+# No row_id is the position of its row.
+FIRST_ROWS = {"train": 1000, "val": 200, "test": 320}
 Logits = dict[str, dict[str, np.ndarray]]  # {side: {expert: (rows, K)}}
 SHARED = "feature: {fields: [merchant, purpose], amount_edges: [0, 999]}\n"
 PARAMS = """
@@ -104,6 +106,19 @@ def write_scores(folder: Path, logits: Logits, models: dict[str, str] = MODELS) 
             write_table(table, folder / scores_path(expert, side))
 
 
+def write_neighbours(folder: Path, rows: int) -> None:
+    """Write none to three nearest training rows of each of the test rows."""
+    generator = np.random.default_rng(7)
+    past, similarity = [], []
+    for count in generator.integers(0, 4, rows):
+        places = generator.choice(200, count, replace=False)
+        past.append((FIRST_ROWS["train"] + places).tolist())
+        similarity.append(sorted(generator.random(count), reverse=True))
+    row_ids = np.arange(FIRST_ROWS["test"], FIRST_ROWS["test"] + rows)
+    table = pa.table([row_ids, past, similarity], schema=NEIGHBOURS_SCHEMA)
+    write_table(table, folder / NEIGHBOURS)
+
+
 def always_right(logits: Logits, side: str, codes: list[str], lead: float) -> None:
     """Let every expert give the accounts `codes` to the rows of `side`, by `lead` over the rest."""
     for scores in logits[side].values():
@@ -132,6 +147,7 @@ def write_workspace(folder: Path) -> Logits:
             for name in ("majority", "tfidf_chars"):
                 baselines.append(_baseline(name, side, table, generator))
     write_scores(folder, logits)
+    write_neighbours(folder, len(codes["test"]))
     write_table(pa.concat_tables(baselines).unify_dictionaries(), folder / PREDICTIONS)
     chart = pa.table({"acct_code": list(NAMES), "acct_name": list(NAMES.values())})
     write_table(chart, folder / CHART)

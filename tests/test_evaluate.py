@@ -4,6 +4,7 @@ import csv
 import json
 from collections import Counter
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -25,6 +26,7 @@ from scored_ledger import (
 
 from stages import evaluate
 from stages.lib.contracts.evaluate import Calibration
+from stages.lib.evaluation.calibration import PRIOR, UNCHANGED, fit_confidence
 from stages.lib.evaluation.combination import fit_weights, folds_of, log_probabilities
 from stages.lib.evaluation.judging import vendor_groups
 from stages.lib.tables import write_table
@@ -94,18 +96,76 @@ def combined(experts: dict[str, np.ndarray], weights: dict[str, float]) -> np.nd
     return scipy.special.softmax(logits, axis=1)
 
 
+class Coded(NamedTuple):
+    """Accounts by probability, int (rows, K), and the calibrated probability of each, (rows, K)."""
+
+    order: np.ndarray
+    chance: np.ndarray
+
+    @property
+    def confidence(self) -> np.ndarray:
+        return self.chance[np.arange(len(self.chance)), self.order[:, 0]]
+
+    def right(self, label: np.ndarray) -> np.ndarray:
+        return self.order[:, 0] == label
+
+    def own(self, label: np.ndarray) -> np.ndarray:
+        """Return the probability of the ledger's account, 0 for one without training rows."""
+        padded = np.column_stack([self.chance, np.zeros(len(label))])
+        return padded[np.arange(len(label)), label]
+
+
+def calibrated(chance: np.ndarray, abc: tuple[float, float, float]) -> Coded:
+    """Return `chance` with another probability of the first account; the others share the rest."""
+    order = np.argsort(-chance, axis=1, kind="stable")
+    best, second = np.take_along_axis(chance, order[:, :2], axis=1).T
+    a, b, c = abc
+    new = scipy.special.expit(a * np.log(best) - b * np.log(1 - best) + c)
+    # The second account would become the first one.
+    tie = second * (1 - new) > new * (1 - best)
+    new = np.where(tie, second / (1 - best + second), new)
+    found = chance * ((1 - new) / (1 - best))[:, None]
+    np.put_along_axis(found, order[:, :1], new[:, None], axis=1)
+    return Coded(order, found)
+
+
+def unseen(experts: dict[str, np.ndarray], label: np.ndarray) -> np.ndarray:
+    """Return the probabilities of the validation rows whose weights have not seen the vendor."""
+    vendors = pq.read_table("data/split/val.parquet")["group"].to_pylist()
+    fold = folds_of(vendor_groups(vendors))
+    scores = {name: log_probabilities(logits) for name, logits in experts.items()}
+    chance = np.empty((len(label), len(ACCOUNTS)))
+    for number in set(fold):
+        here = fold == number
+        weights = fit_weights([part[~here] for part in scores.values()], label[~here])
+        named = dict(zip(scores, weights, strict=True))
+        chance[here] = combined({name: part[here] for name, part in scores.items()}, named)
+    return chance
+
+
+def coded(logits: dict, names: list[str]) -> Coded:
+    """Return the test rows as a coder of these experts codes them, fitted on its own."""
+    label = numbers_of("val")
+    val, test = ({name: logits[side][name] for name in names} for side in ("val", "test"))
+    weights = fit_weights([log_probabilities(scores) for scores in val.values()], label)
+    chance = unseen(val, label)
+    abc = fit_confidence(chance.max(axis=1), chance.argmax(axis=1) == label)
+    return calibrated(combined(test, dict(zip(names, weights, strict=True))), abc)
+
+
 def numbers_of(side: str) -> np.ndarray:
     """Return the integer of the account of each row, K for one without training rows."""
     codes = pq.read_table(f"data/split/{side}.parquet")["acct_code"].to_pylist()
     return np.array([ACCOUNTS.index(code) if code in ACCOUNTS else len(ACCOUNTS) for code in codes])
 
 
-def figures(chance: np.ndarray, label: np.ndarray) -> dict[str, float]:
-    """Return metrics of probabilities (rows, K) of the accounts, in the plainest way."""
-    order = np.argsort(-chance, axis=1, kind="stable")
-    padded = np.column_stack([chance, np.zeros(len(label))])
-    own = padded[np.arange(len(label)), label]
-    confidence, right = chance.max(axis=1), order[:, 0] == label
+def log_loss(own: np.ndarray) -> float:
+    return -np.log(np.maximum(own, 1e-6)).mean()
+
+
+def figures(coded: Coded, label: np.ndarray) -> dict[str, float]:
+    """Return metrics in the plainest way."""
+    order, confidence, right = coded.order, coded.confidence, coded.right(label)
     shares = [
         (confidence >= least).mean()
         for least in confidence
@@ -116,7 +176,7 @@ def figures(chance: np.ndarray, label: np.ndarray) -> dict[str, float]:
         "macro_f1": reference.f1_score(label, order[:, 0], average="macro", zero_division=0),
         "weighted_f1": reference.f1_score(label, order[:, 0], average="weighted", zero_division=0),
         "top3_accuracy": (order[:, :3] == label[:, None]).any(axis=1).mean(),
-        "log_loss": -np.log(np.maximum(own, 1e-6)).mean(),
+        "log_loss": log_loss(coded.own(label)),
         "postable95": max(shares, default=0.0),
     }
 
@@ -193,9 +253,14 @@ def test_every_test_row_is_predicted_once_and_in_order(evaluated):
     assert rows["acct_code"] == test["acct_code"]
     chance = combined(evaluated["test"], calibration()["weights"])
     assert rows["predicted"] == [ACCOUNTS[i] for i in chance.argmax(axis=1)]
-    order = np.argsort(-chance, axis=1)
+    coded = calibrated(chance, calibration()["confidence"])
     for place in (1, 2):
-        assert rows[f"choice_{place + 1}"] == [ACCOUNTS[i] for i in order[:, place]]
+        account = coded.order[:, place]
+        assert rows[f"choice_{place + 1}"] == [ACCOUNTS[i] for i in account]
+        expected = coded.chance[np.arange(150), account]
+        assert rows[f"probability_{place + 1}"] == pytest.approx(expected, abs=1e-5)
+        before = "probability" if place == 1 else "probability_2"
+        assert (np.subtract(rows[before], rows[f"probability_{place + 1}"]) > -1e-12).all()
 
 
 def test_thresholds_come_from_the_validation_rows(workspace):
@@ -216,11 +281,9 @@ def test_the_calibration_names_its_models_and_gives_the_written_probabilities(ev
     assert found["rows_made_with"] == MADE_WITH
     assert list(found["weights"]) == list(LIFTS)
     rows = predictions()
-    chance = combined(evaluated["test"], found["weights"])
-    assert rows["probability"] == pytest.approx(chance.max(axis=1), abs=1e-5)
-    label = numbers_of("test")
-    own = np.column_stack([chance, np.zeros(len(label))])[np.arange(len(label)), label]
-    assert rows["label_probability"] == pytest.approx(own, abs=1e-5)
+    coded = calibrated(combined(evaluated["test"], found["weights"]), found["confidence"])
+    assert rows["probability"] == pytest.approx(coded.confidence, abs=1e-5)
+    assert rows["label_probability"] == pytest.approx(coded.own(numbers_of("test")), abs=1e-5)
     assert list(found["thresholds"]) == ["autopost95", "autopost99"]
     for name, threshold in found["thresholds"].items():
         least = np.inf if threshold is None else threshold
@@ -231,7 +294,7 @@ def test_the_weights_have_the_lowest_log_loss_on_the_validation_rows(evaluated):
     label, weights = numbers_of("val"), calibration()["weights"]
 
     def loss(values):
-        return figures(combined(evaluated["val"], values), label)["log_loss"]
+        return log_loss(Coded(label, combined(evaluated["val"], values)).own(label))
 
     best = loss(weights)
     assert best <= loss(dict.fromkeys(weights, 1 / 3))
@@ -242,6 +305,24 @@ def test_the_weights_have_the_lowest_log_loss_on_the_validation_rows(evaluated):
     assert noise < 0.2 < min(weights.values())
 
 
+def test_the_confidence_has_the_lowest_log_loss_of_being_right_on_unseen_vendors(evaluated):
+    label, found = numbers_of("val"), np.array(calibration()["confidence"])
+    chance = unseen(evaluated["val"], label)
+    best, right = chance.max(axis=1), chance.argmax(axis=1) == label
+
+    def loss(abc):
+        sure = scipy.special.expit(abc @ [np.log(best), -np.log(1 - best), np.ones(len(best))])
+        return (
+            -np.log(np.where(right, sure, 1 - sure)).sum() + PRIOR * ((abc - UNCHANGED) ** 2).sum()
+        )
+
+    assert (found[:2] >= 0).all()
+    assert loss(found) < loss(np.array(UNCHANGED))
+    for step in (*np.eye(3), *-np.eye(3)):
+        other = found + 0.1 * step
+        assert (other[:2] < 0).any() or loss(other) > loss(found)
+
+
 def test_thresholds_stand_on_probabilities_whose_weights_have_not_seen_the_vendor(workspace):
     label = numbers_of("val")
     lifted = (np.arange(4) == label[:, None]) * np.float32(3)
@@ -249,17 +330,8 @@ def test_thresholds_stand_on_probabilities_whose_weights_have_not_seen_the_vendo
         scores += lifted
     write_scores(Path(), workspace)
     evaluate.main()
-    vendors = pq.read_table("data/split/val.parquet")["group"].to_pylist()
-    fold = folds_of(vendor_groups(vendors))
-    experts = {name: log_probabilities(scores) for name, scores in workspace["val"].items()}
-    confidence, right = np.empty(len(label)), np.empty(len(label), bool)
-    for number in set(fold):
-        here = fold == number
-        weights = fit_weights([scores[~here] for scores in experts.values()], label[~here])
-        named = dict(zip(experts, weights, strict=True))
-        chance = combined({name: scores[here] for name, scores in experts.items()}, named)
-        confidence[here] = chance.max(axis=1)
-        right[here] = chance.argmax(axis=1) == label[here]
+    coded = calibrated(unseen(workspace["val"], label), calibration()["confidence"])
+    confidence, right = coded.confidence, coded.right(label)
     reached = [
         least
         for least in confidence
@@ -271,42 +343,37 @@ def test_thresholds_stand_on_probabilities_whose_weights_have_not_seen_the_vendo
 
 
 def test_the_parts_are_reported_beside_the_coder(evaluated):
-    label, coder = numbers_of("test"), combined(evaluated["test"], calibration()["weights"])
-    val, found = numbers_of("val"), report()
+    label, written, found = numbers_of("test"), calibration(), report()
+    coder = calibrated(combined(evaluated["test"], written["weights"]), written["confidence"])
     expected = figures(coder, label)
     assert found["postable95"] == pytest.approx(expected.pop("postable95"))
     for name, value in expected.items():
         assert found["values"][name] == pytest.approx(value, abs=1e-5), name
     assert list(found["parts"]) == list(LIFTS)
     for expert, part in found["parts"].items():
-        (weight,) = fit_weights([log_probabilities(evaluated["val"][expert])], val)
-        chance = combined({expert: evaluated["test"][expert]}, {expert: weight})
-        for name, value in figures(chance, label).items():
+        alone = coded(evaluated, [expert])
+        for name, value in figures(alone, label).items():
             assert part[name] == pytest.approx(value, abs=1e-5), (expert, name)
-        only_coder, only_other, p = mcnemar(
-            coder.argmax(axis=1) == label, chance.argmax(axis=1) == label
-        )
+        only_coder, only_other, p = mcnemar(coder.right(label), alone.right(label))
         assert (part["only_coder"], part["only_other"]) == (only_coder, only_other)
         assert part["p"] == pytest.approx(p)
 
 
 def test_the_contribution_of_a_part_is_the_coder_less_a_coder_without_it(evaluated):
-    label, weights = numbers_of("test"), calibration()["weights"]
-    coder = combined(evaluated["test"], weights)
+    label, written = numbers_of("test"), calibration()
+    weights = written["weights"]
+    coder = calibrated(combined(evaluated["test"], weights), written["confidence"])
     whole, found = figures(coder, label), report()["contributions"]
     assert list(found) == list(LIFTS)
     for expert, part in found.items():
-        others = [name for name in LIFTS if name != expert]
-        val = [log_probabilities(evaluated["val"][name]) for name in others]
-        fitted = dict(zip(others, fit_weights(val, numbers_of("val")), strict=True))
-        chance = combined({name: evaluated["test"][name] for name in others}, fitted)
-        without = figures(chance, label)
+        rest = coder
+        if weights[expert]:
+            rest = coded(evaluated, [name for name in LIFTS if name != expert])
+        without = figures(rest, label)
         assert part["weight"] == weights[expert]
         for name in ("accuracy", "log_loss", "postable95"):
             assert part[name] == pytest.approx(whole[name] - without[name], abs=1e-5), name
-        only_with, only_without, p = mcnemar(
-            coder.argmax(axis=1) == label, chance.argmax(axis=1) == label
-        )
+        only_with, only_without, p = mcnemar(coder.right(label), rest.right(label))
         assert (part["only_with"], part["only_without"]) == (only_with, only_without)
         assert part["p"] == pytest.approx(p)
 
@@ -460,7 +527,20 @@ def test_suspects_are_the_sure_and_wrong_rows_surest_first(evaluated):
     assert probabilities == sorted(probabilities, reverse=True)
     train = pq.read_table("data/split/train.parquet").to_pylist()
     test = {row["row_id"]: row for row in pq.read_table("data/split/test.parquet").to_pylist()}
+    by_id = {row["row_id"]: row for row in train}
+    near = {
+        row["row_id"]: list(zip(row["past_row_id"], row["similarity"], strict=True))
+        for row in pq.read_table("data/classify/neighbours_test.parquet").to_pylist()
+    }
+    assert list(suspects[0])[-1] == "past_postings"
+    assert {len(near[int(suspect["row_id"])]) for suspect in suspects} == {0, 1, 2, 3}
     for suspect in suspects:
+        lines = []
+        for row_id, similarity in near[int(suspect["row_id"])]:
+            row = by_id[row_id]
+            shown = [str(row[name]) for name in ("date", "merchant", "purpose") if row[name]]
+            lines.append(f"{row['acct_code']} ({similarity:.2f}) {' | '.join(shown)}")
+        assert suspect["past_postings"] == "\n".join(lines)
         vendor = test[int(suspect["row_id"])]["group"]
         past = Counter(row["acct_code"] for row in train if vendor and row["group"] == vendor)
         assert int(suspect["vendor_rows"]) == past.total()

@@ -21,7 +21,7 @@ POINTS = [{"coverage": 0.5, "precision": 1.0}, {"coverage": 1.0, "precision": 0.
 def test_coverage_chart_names_both_curves_and_marks_the_thresholds_that_exist():
     address = charts.coverage_chart(POINTS, POINTS, [(0.95, 0.4, 0.96), (0.99, 0.1, 0.98)])
     text = svg_text(address)
-    assert all(word in text for word in ("coder", "text classifier", "for 95 %", "for 99 %"))
+    assert all(word in text for word in ("coder", "TF-IDF", "for 95 %", "for 99 %"))
     assert "threshold" not in svg_text(charts.coverage_chart(POINTS, POINTS, []))
 
 

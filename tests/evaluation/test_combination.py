@@ -25,7 +25,7 @@ def objective(weights, experts, label):
     for row in np.flatnonzero(label < K):
         logits = sum(w * e[row].astype(np.float64) for w, e in zip(weights, experts, strict=True))
         total -= scipy.special.log_softmax(logits)[label[row]]
-    return total + combination.PRIOR_ROWS * sum((w - 1 / len(experts)) ** 2 for w in weights)
+    return total + combination.PRIOR * sum((w - 1 / len(experts)) ** 2 for w in weights)
 
 
 @pytest.fixture
@@ -80,7 +80,7 @@ def test_weights_equal_those_of_an_optimizer_without_our_gradient(count, seed):
         np.ones(count),
         args=(experts, label),
         method="Nelder-Mead",
-        bounds=[(0, 20)] * count,
+        bounds=[(0.01 if count == 1 else 0, 20)] * count,
         options={"xatol": 1e-6, "fatol": 1e-9, "maxiter": 2000},
     )
     assert expected.success
@@ -110,7 +110,12 @@ def test_an_expert_that_only_makes_it_worse_gets_the_weight_zero(rows):
     weights = combination.fit_weights([wrong, experts[1]], label)
     assert weights[0] == 0
     assert weights[1] > 0
-    assert combination.fit_weights([wrong], label).tolist() == [0]
+
+
+def test_an_expert_alone_keeps_an_opinion_however_bad_it_is(rows):
+    experts, label = rows
+    wrong = combination.log_probabilities(-experts[2])
+    assert combination.fit_weights([wrong], label).tolist() == [0.01]
 
 
 def test_the_weight_of_an_expert_alone_is_its_inverse_temperature():
@@ -138,6 +143,18 @@ def test_rows_of_accounts_without_training_rows_are_left_out(rows):
         combination.fit_weights(experts, label),
         combination.fit_weights([scores[known] for scores in experts], label[known]),
     )
+
+
+def test_weights_are_fitted_on_rows_evenly_spaced_where_there_are_many(rows, monkeypatch):
+    experts, label = rows
+    known = np.flatnonzero(label < K)
+    assert 300 < len(known) < 400
+    chosen = known[[place for place in range(len(known)) if place % 4 == 0]]
+    expected = combination.fit_weights([scores[chosen] for scores in experts], label[chosen])
+    monkeypatch.setattr(combination, "MAX_FIT_ROWS", 100)
+    np.testing.assert_array_equal(combination.fit_weights(experts, label), expected)
+    monkeypatch.setattr(combination, "MAX_FIT_ROWS", len(known))
+    assert (combination.fit_weights(experts, label) != expected).all()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

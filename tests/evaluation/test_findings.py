@@ -1,5 +1,7 @@
 """Findings on literals; the tables as wholes are tested with the stage `evaluate`."""
 
+import datetime
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -22,6 +24,39 @@ def test_examples_of_a_confusion_are_its_most_probable_rows():
         table["merchant"][1].as_py(),
         table["purpose"][1].as_py(),
     ]
+
+
+def test_a_suspect_row_has_its_vendors_history_and_its_nearest_past_rows():
+    day = datetime.date(2024, 5, 1)
+    train = pa.table(
+        {
+            "acct_code": ["b", "a", "b"],
+            "group": ["esso", "esso", "ymca"],
+            "date": pa.array([day, None, None], pa.date32()),
+            "merchant": ["esso", "", ""],
+            "purpose": ["fuel", "car", ""],
+        }
+    )
+    confidence = np.array([0.7, 0.95, 0.99, 0.5])
+    scores = RowScores(
+        label=np.array([0, 0, 1, 0]),
+        top=np.ones((4, 1), np.int64),
+        probability=confidence[:, None],
+        label_probability=1 - confidence,
+        label_rank=np.array([1, 1, 0, 1]),
+    )
+    test = make_table(40, 4, ["a", "a", "b", "a"], 0)
+    column = test.column_names.index("group")
+    test = test.set_column(column, "group", [["esso", "", "esso", "esso"]])
+    neighbours = [[(0, 0.876), (1, 0.5)], [], [(2, 1.0)], [(2, 1.0)]]
+    surest, second = findings.suspect_table(
+        scores, test, train, FIELDS, ["a", "b"], {"b": "Fuel"}, 0.6, neighbours
+    )
+    assert (surest["row_id"], surest["probability"], surest["past"]) == (41, 0.95, [])
+    assert (surest["vendor_rows"], second["vendor_rows"]) == (0, 2)
+    assert (second["vendor_predicted"], second["vendor_ledger"]) == (1, 1)
+    assert (second["row_id"], second["predicted_name"], second["name"]) == (40, "Fuel", "")
+    assert second["past"] == ["b (0.88) 2024-05-01 | esso | fuel", "a (0.50) car"]
 
 
 ROLES = {"vendor": "group", "memo": "text", "note": "text"}

@@ -8,6 +8,7 @@ from refusals import refused
 from scored_ledger import ACCOUNTS, MODELS, NAMES, write_workspace
 
 from stages.lib.contracts.baseline import PREDICTIONS
+from stages.lib.contracts.classify import NEIGHBOURS
 from stages.lib.contracts.scores import EXPERTS, SCORED_SIDES, logits_of, scores_path, scores_table
 from stages.lib.contracts.split import side_path
 from stages.lib.evaluation import inputs
@@ -102,7 +103,8 @@ def test_a_score_that_is_not_finite_is_refused(logits, split, expert, side, valu
     scores = logits[side][expert]
     scores[7, 2] = value
     rewrite(path, scores, model=MODELS["train" if expert == "language_model" else "classify"])
-    with refused("score-not-finite", str(path), "row 7"):
+    action = "lower training.learning_rate" if expert == "language_model" else "dvc repro evaluate"
+    with refused("score-not-finite", str(path), "row 7", action):
         inputs.read_experts(split)
 
 
@@ -120,6 +122,27 @@ def test_baselines_of_other_rows_are_refused(split):
     write_table(pq.read_table(PREDICTIONS).slice(1), PREDICTIONS)
     with refused("other-rows", str(PREDICTIONS), str(side_path("val"))):
         inputs.read_baselines(split)
+
+
+def test_neighbours_are_positions_of_training_rows(split):
+    found, table = inputs.read_neighbours(split), read_table(NEIGHBOURS).to_pylist()
+    assert {len(pairs) for pairs in found} == {0, 1, 2, 3}
+    train = split["train"]["row_id"].to_pylist()
+    for pairs, row in zip(found, table, strict=True):
+        assert [train[place] for place, _ in pairs] == row["past_row_id"]
+        assert [value for _, value in pairs] == row["similarity"]
+
+
+def test_neighbours_of_other_test_rows_are_refused(split):
+    write_table(read_table(NEIGHBOURS).slice(1), NEIGHBOURS)
+    with refused("other-rows", str(NEIGHBOURS), str(side_path("test"))):
+        inputs.read_neighbours(split)
+
+
+def test_neighbours_that_are_no_training_rows_are_refused(split):
+    split["train"] = split["train"].slice(1)
+    with refused("other-rows", str(NEIGHBOURS), str(side_path("train"))):
+        inputs.read_neighbours(split)
 
 
 def test_account_names(logits):

@@ -5,7 +5,13 @@ import pyarrow as pa
 import pytest
 
 from stages.lib.evaluation import judging
-from stages.lib.evaluation.combination import combine, fit_weights, log_probabilities
+from stages.lib.evaluation.calibration import calibrate, fit_confidence
+from stages.lib.evaluation.combination import (
+    combine,
+    cross_fitted,
+    fit_weights,
+    log_probabilities,
+)
 from stages.lib.evaluation.inputs import Experts
 from stages.lib.evaluation.metrics import summarise_scores
 
@@ -42,13 +48,13 @@ def scores_of(seed=0):
     }
 
 
-def judge(test_codes=RIGHT["test"]):
+def judge(test_codes=RIGHT["test"], scores=None):
     sides = {name: side(codes) for name, codes in RIGHT.items()} | {"test": side(test_codes)}
     predictions = {
         "val": {"tfidf_chars": baseline(["a"] * 80), "lookup": baseline(RIGHT["val"])},
         "test": {"tfidf_chars": baseline(["a", "a"]), "lookup": baseline(["b", "b"])},
     }
-    return judging.judge(Experts(["a", "b"], scores_of(), {}), sides, predictions)
+    return judging.judge(Experts(["a", "b"], scores or scores_of(), {}), sides, predictions)
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +78,11 @@ def test_nothing_is_fitted_on_the_accounts_of_the_test_rows(scored):
     other = judge(["a", "a"])
     assert other.weights == scored.weights
     assert other.coder.thresholds == scored.coder.thresholds
+    assert other.coder.confidence == scored.coder.confidence
     np.testing.assert_array_equal(other.coder.scores.probability, scored.coder.scores.probability)
     for name, part in other.parts.items():
         assert part.thresholds == scored.parts[name].thresholds
+        assert part.confidence == scored.parts[name].confidence
     for name, judged in other.baselines.items():
         assert judged.thresholds == scored.baselines[name].thresholds
 
@@ -87,13 +95,36 @@ def test_nothing_is_fitted_on_the_accounts_of_the_test_rows(scored):
         (("good", "noise"), lambda scored: scored.without["fair"]),
     ],
 )
-def test_coder_parts_and_coders_without_a_part_have_weights_of_their_own(scored, chosen, of):
+def test_coder_parts_and_coders_without_a_part_are_fitted_on_their_own(scored, chosen, of):
     scores = scores_of()
     val, test = ([scores[side][name] for name in chosen] for side in ("val", "test"))
     logits = combine(test, fit_weights(val, scored.label["val"]))
-    expected = summarise_scores(logits, scored.label["test"], 1.0)
+    groups = np.arange(80) % 20
+    unseen = summarise_scores(
+        cross_fitted(val, scored.label["val"], groups), scored.label["val"], 1
+    )
+    abc = fit_confidence(unseen.confidence, unseen.correct)
+    expected = calibrate(summarise_scores(logits, scored.label["test"], 1.0), abc)
     for name in ("top", "probability", "label_probability", "label_rank"):
         np.testing.assert_array_equal(getattr(of(scored), name), getattr(expected, name))
+
+
+def test_without_an_expert_of_weight_zero_the_coder_is_itself():
+    scores = scores_of()
+    for experts in scores.values():
+        experts["noise"] = log_probabilities(-experts["good"])
+    found = judge(scores=scores)
+    assert found.weights["noise"] == 0
+    assert found.without["noise"] is found.coder.scores
+    for name in ("good", "fair"):
+        assert found.weights[name] > 0
+        assert found.without[name] is not found.coder.scores
+
+
+def test_a_baseline_is_judged_as_it_is(scored):
+    for judged in scored.baselines.values():
+        assert judged.confidence is None
+        assert judged.scores.confidence.tolist() == [0.5, 0.5]
 
 
 def test_every_expert_is_a_part_and_is_left_out_once(scored):

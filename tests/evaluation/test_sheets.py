@@ -49,3 +49,23 @@ def test_an_undefined_figure_is_null_however_deep_it_stands():
         "e": [{"f": None}],
         "g": "nan",
     }
+
+
+def test_the_last_cell_of_a_suspect_has_one_line_for_each_past_posting():
+    keys = ["probability", "account", "name", "predicted", "predicted_name"]
+    keys += ["vendor_rows", "vendor_predicted", "vendor_ledger"]
+    keys += ["row_id", "source_file", "source_sheet", "source_row", "date", "amount"]
+    suspect = {name: name.upper() for name in keys}
+    suspects = [
+        {**suspect, "text": ["esso", "fuel"], "past": ["1 (0.90) esso", "2 (0.80) ymca"]},
+        {**suspect, "text": ["", ""], "past": []},
+    ]
+    others = {"slices": [{"a": 1}], "accounts": [{"b": 2}], "confusions": []}
+    found = sheets.finding_sheets({**others, "suspects": suspects}, ["shop", "memo"])
+    header, rows = found["suspects"]
+    assert header == [*keys, "shop", "memo", "past_postings"]
+    values = [name.upper() for name in keys]
+    assert rows == [
+        [*values, "esso", "fuel", "1 (0.90) esso\n2 (0.80) ymca"],
+        [*values, "", "", ""],
+    ]

@@ -7,6 +7,7 @@ from stages.lib.model.baselines import score_baselines
 from stages.lib.params.baseline import BaselineParams
 
 PARAMS = BaselineParams(
+    max_train_rows=None,
     lookup_columns=None,
     character_fields=None,
     word_ngrams=2,

@@ -128,6 +128,9 @@ def read_neighbours(split: dict[str, pa.Table]) -> list[list[tuple[int, float]]]
     check_rows(NEIGHBOURS, table[ROW_ID], "test", split["test"])
     train = split["train"][ROW_ID].to_pylist()
     position = {row_id: place for place, row_id in enumerate(train)}
+    if not position.keys() >= set(pc.list_flatten(table["past_row_id"]).to_pylist()):
+        problem = f"its past rows are not all in {side_path('train')}"
+        raise UserError("other-rows", NEIGHBOURS, problem, REBUILD)
     return [
         [(position[row_id], value) for row_id, value in zip(row_ids, values, strict=True)]
         for row_ids, values in zip(
