@@ -1,8 +1,9 @@
 """Make the probability of the first account mean what it says.
 
 Beta calibration (Kull, Silva Filho and Flach 2017): the log-odds of being right are
-``a log(p) - b log(1 - p) + c``. With a and b at least 0 it keeps the order of the rows, so it
-changes which probability a threshold has, not which rows are above it.
+``a log(p) - b log(1 - p) + c``. With a and b at least 0 it keeps the order of the rows, except where
+the second account would overtake the first: so it changes which probability a threshold has, and
+hardly which rows are above it.
 """
 
 from dataclasses import replace
@@ -16,9 +17,9 @@ from stages.lib.evaluation.metrics import RowScores
 UNCHANGED = (1.0, 1.0, 0.0)
 # Nearer to 0 or 1 no probability comes, so that its logarithm is finite.
 EDGE = 1e-6
-# Pulls to `UNCHANGED`, as a penalty on the squared distance. It decides where there are hardly any
+# Pulls to `UNCHANGED`, as a penalty on the squared distance. It counts where there are a handful of
 # rows.
-PRIOR = 0.1
+PRIOR = 1.0
 
 
 def _terms(confidence: np.ndarray) -> np.ndarray:

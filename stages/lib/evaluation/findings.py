@@ -277,8 +277,12 @@ def describe_past(
         rows = train.take(pa.array([place for place, _ in found], pa.int64())).to_pylist()
         texts.append(
             [
-                f"{row[LABEL]} ({value:.2f}) "
-                + " | ".join(str(row[name]) for name in (DATE, *fields) if row[name])
+                " ".join(
+                    [
+                        f"{row[LABEL]} ({value:.2f})",
+                        " | ".join(str(row[name]) for name in (DATE, *fields) if row[name]),
+                    ]
+                ).rstrip()
                 for row, (_, value) in zip(rows, found, strict=True)
             ]
         )
