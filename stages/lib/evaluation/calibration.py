@@ -1,9 +1,9 @@
 """Make the probability of the first account mean what it says.
 
 Beta calibration (Kull, Silva Filho and Flach 2017): the log-odds of being right are
-``a log(p) - b log(1 - p) + c``. With a and b at least 0 it keeps the order of the rows, except where
-the second account would overtake the first: so it changes which probability a threshold has, and
-hardly which rows are above it.
+``a log(p) - b log(1 - p) + c``. With a and b at least 0 it keeps the order of the rows, except
+where the second account would overtake the first: so it changes which probability a threshold has,
+and hardly which rows are above it.
 """
 
 from dataclasses import replace
