@@ -6,7 +6,6 @@ import scipy.optimize
 import scipy.special
 
 from stages.lib.evaluation import combination
-from stages.lib.evaluation.metrics import fit_temperature
 
 K = 5
 
@@ -24,7 +23,7 @@ def objective(weights, experts, label):
     total = 0.0
     for row in np.flatnonzero(label < K):
         logits = sum(w * e[row].astype(np.float64) for w, e in zip(weights, experts, strict=True))
-        total -= scipy.special.log_softmax(logits)[label[row]]
+        total += ((scipy.special.softmax(logits) - np.eye(K)[label[row]]) ** 2).sum()
     return total + combination.PRIOR * sum((w - 1 / len(experts)) ** 2 for w in weights)
 
 
@@ -118,13 +117,15 @@ def test_an_expert_alone_keeps_an_opinion_however_bad_it_is(rows):
     assert combination.fit_weights([wrong], label).tolist() == [0.01]
 
 
-def test_the_weight_of_an_expert_alone_is_its_inverse_temperature():
+def test_the_weight_of_an_expert_alone_undoes_a_temperature():
     generator = np.random.default_rng(1)
     label = generator.integers(0, K + 1, 5000)
-    for spread in (1.0, 1.5, 3.0):
-        scores = expert(label, 2.0, generator, spread)
-        (weight,) = combination.fit_weights([scores], label)
-        assert weight == pytest.approx(1 / fit_temperature(scores, label), rel=0.01)
+    scores = expert(label, 2.0, generator)
+    (weight,) = combination.fit_weights([scores], label)
+    for temperature in (0.5, 2.0):
+        heated = combination.log_probabilities(scores / temperature)
+        (found,) = combination.fit_weights([heated], label)
+        assert found == pytest.approx(weight * temperature, rel=0.01)
 
 
 def test_two_copies_of_an_expert_share_its_weight(rows):
@@ -168,7 +169,7 @@ def test_without_a_row_of_a_trained_account_the_weights_are_equal(rows, count):
 
 def test_weights_of_experts_that_are_always_right_stay_within_their_bounds():
     label = np.arange(K).repeat(40_000)
-    weak = combination.log_probabilities(np.eye(K)[label] * 0.001)
+    weak = combination.log_probabilities(np.eye(K)[label] * 0.02)
     assert combination.fit_weights([weak], label).tolist() == [combination.MAX_WEIGHT]
 
 

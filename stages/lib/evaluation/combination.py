@@ -1,8 +1,8 @@
 """Combine the experts: one probability of each account, from those that each expert gives.
 
 The experts' log-probabilities are added, each with a weight, and the sum is normalized: the
-logarithmic opinion pool (Genest and Zidek 1986). The weights also calibrate: their sum is the
-inverse of the temperature of Guo et al. (2017).
+logarithmic opinion pool (Genest and Zidek 1986). The weights also calibrate: for one expert alone
+the weight is the inverse of a temperature (Guo et al. 2017).
 """
 
 from collections.abc import Sequence
@@ -49,10 +49,11 @@ def combine(experts: Sequence[np.ndarray], weights: np.ndarray) -> np.ndarray:
 
 
 def fit_weights(experts: Sequence[np.ndarray], label: np.ndarray) -> np.ndarray:
-    """Return the weights with the lowest log loss on these rows, 0 to 20 each.
+    """Return the weights with the lowest Brier score on these rows, 0 to 20 each.
 
-    The log loss is convex in the weights, so there is one best choice. An expert that only makes it
-    worse gets the weight 0.
+    The Brier score (1950) is the mean squared distance of a row's probabilities to its account.
+    Like the log loss it is lowest for true probabilities, but it cares for the accounts on top, not
+    for how improbable an improbable one is. An expert that only makes it worse gets the weight 0.
 
     Parameters
     ----------
@@ -71,17 +72,17 @@ def fit_weights(experts: Sequence[np.ndarray], label: np.ndarray) -> np.ndarray:
         return equal
     known = known[:: -(-len(known) // MAX_FIT_ROWS)]
     scores = np.stack([expert[known] for expert in experts])
-    own = scores[:, np.arange(len(known)), label[known]].sum(axis=1, dtype=np.float64)
+    rows, own = np.arange(len(known)), label[known]
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
-        logits = combine(scores, weights)
-        highest = logits.max(axis=1)
-        chance = softmax(logits, axis=1)
-        whole = highest + np.log(np.exp(logits - highest[:, None]).sum(axis=1))
-        away = weights - equal
-        value = whole.sum(dtype=np.float64) - weights @ own + PRIOR * away @ away
-        expected = np.array([(chance * part).sum(dtype=np.float64) for part in scores])
-        return value, expected - own + 2 * PRIOR * away
+        away = softmax(combine(scores, weights), axis=1)
+        chance = away.copy()
+        away[rows, own] -= 1
+        pull = weights - equal
+        value = (away**2).sum(dtype=np.float64) + PRIOR * pull @ pull
+        slope = 2 * chance * (away - (chance * away).sum(axis=1, keepdims=True))
+        gradient = np.array([(slope * part).sum(dtype=np.float64) for part in scores])
+        return value, gradient + 2 * PRIOR * pull
 
     least = LEAST_ALONE if len(experts) == 1 else 0.0
     bounds = [(least, MAX_WEIGHT)] * len(experts)
