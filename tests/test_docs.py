@@ -103,15 +103,16 @@ def test_a_result_is_kept_under_the_strategy_of_its_run_alone(tmp_path, monkeypa
         update.keep_result("group")
 
 
-def test_the_kept_results_have_the_figures_of_the_present_reports():
-    """So that a renamed figure, or another ledger, does not stay in the tables."""
-    present, kept = update.present_result(), update.kept_result("time")
-    assert kept["strategy"] == "time"
-    assert kept.keys() == present.keys()
-    assert kept["ways"].keys() == present["ways"].keys()
-    for name, way in kept["ways"].items():
-        assert way.keys() == present["ways"][name].keys(), name
-    assert kept["language_model_rows"] == present["language_model_rows"]
+def test_the_kept_results_are_of_the_committed_run_and_of_the_same_run_split_by_time():
+    past, future = update.kept_result("stratified"), update.kept_result("time")
+    committed = update.read_report("evaluate", "metrics")
+    assert committed == {name: past["ways"]["coder"][name] for name in committed}
+    tokenized = update.read_report("tokenize")["train"]["rows"]
+    assert tokenized == past["language_model_rows"] == future["language_model_rows"]
+    assert (past["strategy"], future["strategy"]) == ("stratified", "time")
+    assert past.keys() == future.keys()
+    for name, way in past["ways"].items():
+        assert way.keys() == future["ways"][name].keys(), name
 
 
 def test_the_table_of_stages_has_every_stage_and_its_own_parameters():
