@@ -65,7 +65,7 @@ def test_the_stage_writes_nothing_else(scored, trained):
     new = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     new -= {path.relative_to(trained) for path in trained.rglob("*") if path.is_file()}
     written = {path.as_posix() for path in new if path.suffix != ".pyc"}
-    assert written == {"data/score/val.parquet", "data/score/test.parquet"}
+    assert written == {f"data/score/language_model_{side}.parquet" for side in ("val", "test")}
     assert "manifest.json" not in done.stderr  # the same libraries as in training
 
 
