@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from stages.lib import tables
+from stages.lib.model.text_networks import distinct_cells
 from stages.lib.parallel import map_ordered
 from stages.lib.params.classify import PastPostingsParams
 
@@ -173,7 +174,7 @@ def _words_of(cells: list[str]) -> list[str]:
     """Return the words of a column, sorted."""
     counter = _counter()
     try:
-        counter.fit(cells)
+        counter.fit(dict.fromkeys(cells))
     except ValueError:  # no word at all
         return []
     return counter.get_feature_names_out().tolist()
@@ -185,7 +186,8 @@ def _count(terms: list[str], cells: list[str]) -> csr_matrix:
 
     if not terms or not cells:
         return csr_matrix((len(cells), len(terms)), dtype=np.float32)
-    return _counter(vocabulary=terms).transform(cells)
+    cells, place = distinct_cells(cells)
+    return _counter(vocabulary=terms).transform(cells)[place]
 
 
 def _weights_of(

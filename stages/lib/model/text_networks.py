@@ -117,6 +117,21 @@ def _weigh(counts: csr_matrix, idf: np.ndarray, length: float) -> csr_matrix:
     return counts
 
 
+def distinct_cells(cells: list[str]) -> tuple[list[str], np.ndarray]:
+    """Return the different cells of a column, and the place of each cell among them, int64.
+
+    A ledger's cells repeat: each is read once.
+    """
+    number = {cell: index for index, cell in enumerate(dict.fromkeys(cells))}
+    return list(number), np.array([number[cell] for cell in cells], np.int64)
+
+
+def _rows_with(counts: csr_matrix, times: np.ndarray) -> np.ndarray:
+    """Return how many rows have each term, int64 (terms,), if row i is there `times[i]` times."""
+    row = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    return np.bincount(counts.indices, times[row], counts.shape[1]).astype(np.int64)
+
+
 def fit_features(
     columns: Columns, roles: list[str], settings: TextClassifierParams
 ) -> tuple[list[Features], csr_matrix]:
@@ -153,16 +168,21 @@ def fit_features(
         )
     features, blocks = [], []
     for kind, field, ngrams in kinds:
-        counter = _counter(kind, ngrams, min_df=MIN_ROWS, max_features=MAX_FEATURES)
+        cells, place = distinct_cells(columns[field])
+        counter = _counter(kind, ngrams)
         try:
-            counts = counter.fit_transform(columns[field])
-        except ValueError:  # no text at all, or none that two rows share
+            counts = counter.fit_transform(cells)
+        except ValueError:  # no text at all
             continue
-        rows = np.bincount(counts.indices, minlength=counts.shape[1])
-        idf = (np.log((1 + counts.shape[0]) / (1 + rows)) + 1).astype(np.float32)
-        terms = counter.get_feature_names_out().tolist()
+        rows = _rows_with(counts, np.bincount(place))
+        kept = np.flatnonzero(rows >= MIN_ROWS)
+        kept = np.sort(kept[np.argsort(-rows[kept], kind="stable")][:MAX_FEATURES])
+        if not len(kept):
+            continue
+        idf = (np.log((1 + len(place)) / (1 + rows[kept])) + 1).astype(np.float32)
+        terms = counter.get_feature_names_out()[kept].tolist()
         features.append(Features(field, kind, ngrams, terms, idf))
-        blocks.append(_weigh(counts, idf, LENGTHS[kind]))
+        blocks.append(_weigh(counts[:, kept], idf, LENGTHS[kind])[place])
     if not blocks:
         raise UserError(
             "no-text",
@@ -179,14 +199,11 @@ def make_features(features: list[Features], columns: Columns) -> csr_matrix:
 
     if not columns[0]:
         return csr_matrix((0, sum(len(f.terms) for f in features)), dtype=np.float32)
-    blocks = [
-        _weigh(
-            _counter(f.kind, f.ngrams, vocabulary=f.terms).transform(columns[f.field]),
-            f.idf,
-            LENGTHS[f.kind],
-        )
-        for f in features
-    ]
+    blocks = []
+    for f in features:
+        cells, place = distinct_cells(columns[f.field])
+        counts = _counter(f.kind, f.ngrams, vocabulary=f.terms).transform(cells)
+        blocks.append(_weigh(counts, f.idf, LENGTHS[f.kind])[place])
     return hstack(blocks, format="csr")
 
 
