@@ -25,9 +25,11 @@ from stages.lib.model.past_postings import Neighbours
 from stages.lib.model.text_experts import (
     TextExperts,
     fit_text_experts,
+    nearest_few,
     save_text_experts,
     score_text_experts,
 )
+from stages.lib.model.text_networks import passes
 from stages.lib.parallel import cores
 from stages.lib.params.classify import ClassifyParams
 from stages.lib.params.files import load_params
@@ -48,13 +50,14 @@ def neighbour_table(rows: pa.Table, train: pa.Table, nearest: Neighbours) -> pa.
     return pa.table(columns, schema=NEIGHBOURS_SCHEMA)
 
 
-def describe(experts: TextExperts, train: pa.Table) -> dict[str, int]:
+def describe(experts: TextExperts, train: pa.Table, epochs: int) -> dict[str, int]:
     """Return what was learned, in numbers."""
     return {
         "train_rows": train.num_rows,
         "accounts": len(experts.accounts),
         "features": sum(len(part.terms) for part in experts.text.features),
         "past_words": len(experts.past.idf),
+        "passes": passes(train.num_rows, epochs),
     }
 
 
@@ -68,14 +71,17 @@ def main() -> None:
     model = file_sha256(MODEL / MANIFEST)
     for side in SCORED_SIDES:
         rows = read_table(side_path(side))
-        scores, nearest = score_text_experts(experts, rows, workers)
+        scores, neighbours = score_text_experts(experts, rows, workers)
         row_ids = rows[ROW_ID].combine_chunks()
         for name, logits in scores.items():
             table = scores_table(row_ids, logits, experts.accounts, model)
             write_table(table, scores_path(name, side))
+        if side == "test":
+            write_table(neighbour_table(rows, train, nearest_few(neighbours)), NEIGHBOURS)
         print(f"{side}: {rows.num_rows:,} rows scored", flush=True)
-    write_table(neighbour_table(rows, train, nearest), NEIGHBOURS)
-    write_json(describe(experts, train), REPORT)
+    report = describe(experts, train, params.classify.text_classifier.epochs)
+    write_json(report, REPORT)
+    print(", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in report.items()))
 
 
 if __name__ == "__main__":

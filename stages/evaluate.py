@@ -10,6 +10,7 @@ report.html and its curves as plots/*.csv) and data/evaluate (predictions.parque
 report lists as CSV). Parameters: evaluate, feature.fields.
 """
 
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -37,6 +38,7 @@ from stages.lib.evaluation.sheets import (
     record_sheet,
     without_nan,
 )
+from stages.lib.model.manifest import write_manifest
 from stages.lib.params.evaluate import EvaluateParams
 from stages.lib.params.files import load_params
 from stages.lib.params.visible_fields import VisibleFields
@@ -86,7 +88,9 @@ def write_calibration(scored: Scored, models: dict[str, str], made_with: dict[st
         thresholds={target_name(target): least for target, least in thresholds},
         rows_made_with=made_with,
     )
+    shutil.rmtree(CALIBRATION.parent, ignore_errors=True)
     write_json(calibration.model_dump(), CALIBRATION)
+    write_manifest(CALIBRATION.parent, {})
 
 
 def write_report(report: dict) -> None:

@@ -54,23 +54,26 @@ def parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def check_paths(new: str, out: str, ledger: str) -> None:
-    """Raise UserError if `new` does not exist, or `out` cannot be written without harm.
+def check_paths(new: list[str], out: str, others: list[str]) -> None:
+    """Raise UserError if a file of `new` does not exist, or `out` cannot be written without harm.
 
     Parameters
     ----------
-    new, out : str
+    new : list of str
+        Files and folders of the command line that are read.
+    out : str
         Of the command line.
-    ledger : str
-        ``ingest.source``.
+    others : list of str
+        Other folders that are read or made by the pipeline.
     """
-    if not os.path.exists(new):
-        raise UserError("file-not-found", new, "there is no such file or folder")
+    for path in new:
+        if not os.path.exists(path):
+            raise UserError("file-not-found", path, "there is no such file or folder")
     if not out.lower().endswith(".csv"):
         raise UserError("unsuitable-output", out, "expected the name of a CSV file: coded.csv")
     if os.path.lexists(out):
         raise UserError("output-exists", out, "exists already", "delete it, or name another file")
-    for taken in (new, ledger, "data", "models", "metrics"):
+    for taken in (*new, *others, "data", "models", "metrics"):
         folder = os.path.realpath(taken)
         if os.path.commonpath([folder, os.path.realpath(out)]) == folder:
             raise UserError(
@@ -111,14 +114,13 @@ def main() -> None:
         score=ScoreParams,
         model=ModelTrust,
     )
-    check_paths(arguments.new, arguments.out, params.ingest.source)
-    for path in arguments.posted:
-        if not os.path.exists(path):
-            raise UserError("file-not-found", path, "there is no such file or folder")
+    read = [arguments.new, *arguments.posted]
+    others = [params.ingest.source, str(arguments.model)]
+    check_paths(read, arguments.out, others)
     coded = code_rows(arguments.new, params, arguments.posted, arguments.model)
     for remark in coded.remarks:
         print(f"predict: {remark}", file=sys.stderr)
-    check_paths(arguments.new, arguments.out, params.ingest.source)
+    check_paths(read, arguments.out, others)
     write_csv(coded.header, coded.rows + coded.refused, arguments.out, "utf-8-sig")
     print_summary(arguments.out, coded)
 

@@ -9,7 +9,13 @@ import pytest
 from project import set_params
 from refusals import refused
 from small_ledger import HEADER, ledger_rows, write_ledger, write_new_rows
-from trained_project import THRESHOLDS, change_json, write_calibration, write_text_experts
+from trained_project import (
+    THRESHOLDS,
+    change_calibration,
+    change_json,
+    write_calibration,
+    write_text_experts,
+)
 
 from stages.lib.coding import MODELS, check_made_with, code_base, code_rows, load_calibration
 from stages.lib.model.text_experts import load_text_experts
@@ -163,7 +169,7 @@ def test_each_changed_key_is_named():
 def test_a_calibration_of_another_model_is_refused(own_project):
     whole = read_json("models/evaluate/calibration.json")["models"]
     for stage in ("train", "classify"):
-        change_json(Path("models/evaluate/calibration.json"), models=whole | {stage: "0" * 64})
+        change_calibration(models=whole | {stage: "0" * 64})
         with refused("other-model", "calibration.json", f"models/{stage}"):
             load_calibration()
 
@@ -173,17 +179,25 @@ def test_a_calibration_of_another_model_is_refused(own_project):
     [
         ("confidence", [1.0]),
         ("weights", {"language_model": -1.0}),
+        ("weights", {"text_classifier": 1.0}),
         ("thresholds", {"autopost95": 2.0}),
         ("unknown", 1),
     ],
 )
 def test_an_invalid_calibration_is_named_by_its_key(own_project, key, value):
-    change_json(Path("models/evaluate/calibration.json"), **{key: value})
+    change_calibration(**{key: value})
     with refused("invalid-calibration", "calibration.json", key):
         load_calibration()
 
 
-@pytest.mark.parametrize("path", ["models/train/label_map.json", "models/classify/weights.npz"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "models/train/label_map.json",
+        "models/classify/weights.npz",
+        "models/evaluate/calibration.json",
+    ],
+)
 def test_a_damaged_model_is_refused(own_project, path):
     Path(path).write_text("{}")
     with refused("damaged-model", path, f"dvc pull {Path(path).parts[1]}"):
@@ -208,32 +222,85 @@ def test_a_model_that_is_replaced_meanwhile_is_not_mixed_with_the_old_calibratio
 
 def test_an_expert_without_weight_does_not_run(own_project, new, monkeypatch):
     whole = read_json("models/evaluate/calibration.json")["weights"]
-    change_json(Path("models/evaluate/calibration.json"), weights=whole | {"language_model": 0.0})
+    change_calibration(weights=whole | {"language_model": 0.0})
     monkeypatch.setitem(sys.modules, "stages.lib.model.scoring", None)  # cannot be imported
     assert len(code_rows(new, sections()).rows) == 8
 
 
-def test_rows_that_were_posted_since_count_as_past_postings(own_project, tmp_path):
-    fresh = ledger_rows(2)
-    for row in fresh:
+def zamboni_rows(count: int) -> list[list[str]]:
+    """Return rows of a vendor that the ledger does not have."""
+    rows = ledger_rows(count)
+    for row in rows:
         row[HEADER.index("Merchant Name")] = "Zamboni Palace"
         row[HEADER.index("Purpose")] = "ice resurfacing"
+    return rows
+
+
+def column(coded, name: str) -> list:
+    return [row[coded.header.index(name)] for row in coded.rows]
+
+
+def test_a_row_that_was_posted_since_decides_rows_like_it_at_once(own_project, tmp_path):
+    fresh, account = zamboni_rows(2), HEADER.index("G/L Account")
     write_new_rows(tmp_path / "new.csv", fresh)
     before = code_rows(str(tmp_path / "new.csv"), sections())
-    place = before.header.index("past_1")
-    assert not any("zamboni" in row[place] for row in before.rows)
-
-    posted = [*fresh, *ledger_rows(1)]
-    posted[1] = [*fresh[1]]
-    posted[1][HEADER.index("G/L Account")] = "no account"
+    assert not any("zamboni" in text for text in column(before, "past_1"))
+    # Posted to the account that the coder thought of last.
+    codes = sorted({row[account] for row in ledger_rows()})
+    wanted = next(code for code in codes if code not in {*column(before, "predicted"), "5999"})
+    posted = [[*fresh[0]], [*fresh[1]], ledger_rows()[0]]
+    posted[0][account], posted[1][account] = wanted, "no account"
     write_ledger(tmp_path / "posted.csv", posted)
-    files = {path: path.read_bytes() for path in own_project.rglob("*") if path.is_file()}
-    after = code_rows(str(tmp_path / "new.csv"), sections(), [str(tmp_path / "posted.csv")])
-    code = fresh[0][HEADER.index("G/L Account")]
-    assert all(row[place].startswith(f"{code} (") for row in after.rows)
-    assert all("zamboni palace" in row[place] for row in after.rows)
-    assert any("2 posted rows join the past postings; 1 cannot be used" in r for r in after.remarks)
-    assert {path: path.read_bytes() for path in own_project.rglob("*") if path.is_file()} == files
+    kept = {path: path.read_bytes() for path in own_project.rglob("*") if path.is_file()}
+    after = code_rows(str(tmp_path / "new.csv"), sections(), [str(tmp_path / "posted.csv")] * 2)
+    assert column(after, "predicted")[0] == wanted
+    assert column(after, "probability")[0] > 0.6
+    assert all(text.startswith(f"{wanted} (") for text in column(after, "past_1"))
+    said = "\n".join(after.remarks)
+    assert said.count("1 posted rows join the past postings") == 1
+    assert "1 posted rows left out: already a past posting" in said
+    assert said.count("posted rows left out") == 2
+    assert {path: path.read_bytes() for path in own_project.rglob("*") if path.is_file()} == kept
+
+
+def test_posted_rows_of_an_account_that_was_never_trained_are_counted(own_project, tmp_path, new):
+    rows = zamboni_rows(2)
+    for row in rows:
+        row[HEADER.index("G/L Account")] = "8888"
+    write_ledger(tmp_path / "posted.csv", rows)
+    coded = code_rows(new, sections(), [str(tmp_path / "posted.csv")])
+    assert any("2 posted rows left out: account without a training row" in r for r in coded.remarks)
+    assert column(coded, "predicted") == column(code_rows(new, sections()), "predicted")
+
+
+def test_posted_rows_that_cannot_be_read_are_refused_with_their_file(own_project, tmp_path, new):
+    rows = ledger_rows(3)
+    for row in rows:
+        row[HEADER.index("Transaction Date")] = "2018-02-31"
+    write_ledger(tmp_path / "posted.csv", rows)
+    with refused("no-posted-row", "posted.csv", "unreadable date in date: 3 rows"):
+        code_rows(new, sections(), [str(tmp_path / "posted.csv")])
+
+
+def test_a_released_model_that_is_not_whole_is_to_be_fetched_again(own_project, new):
+    shutil.copytree("models", "released")
+    released = Path("released")
+    assert code_rows(new, sections(), models=released) == code_rows(new, sections())
+    (released / "classify/weights.npz").write_bytes(b"")
+    with refused("damaged-model", "released/classify/weights.npz", "dvc artifacts get"):
+        code_rows(new, sections(), models=released)
+    shutil.rmtree(released / "evaluate")
+    with refused("damaged-model", "dvc artifacts get"):
+        code_rows(new, sections(), models=released)
+    with refused("no-model", "nowhere/train", "dvc artifacts get"):
+        code_rows(new, sections(), models=Path("nowhere"))
+
+
+def test_models_of_other_accounts_are_refused(own_project, new):
+    write_text_experts(rows=40)
+    write_calibration()
+    with refused("other-model", "models/train", "accounts"):
+        code_rows(new, sections())
 
 
 def test_a_model_without_the_text_of_past_rows_shows_their_accounts(own_project, new):

@@ -431,7 +431,7 @@ def test_same_bytes_every_time(workspace):
         return {path: path.read_bytes() for path in found}
 
     first = outputs()
-    assert len(first) == 12
+    assert len(first) == 13
     assert outputs() == first
 
 

@@ -203,9 +203,9 @@ def test_experiments_are_compared_by_metrics_parameters_and_plots(handed_over, t
     old, new = (json.loads((place / metrics).read_text()) for place in (receiver, colleague))
     for command in ("exp diff --json HEAD rank32", "metrics diff --json HEAD rank32"):
         found = json.loads(dvc(command, receiver))
-        change = found.get("metrics", found)[metrics]["accuracy"]
-        assert change["old"] == pytest.approx(old["accuracy"])
-        assert change["new"] == pytest.approx(new["accuracy"])
+        change = found.get("metrics", found)[metrics]["log_loss"]
+        assert change["old"] == pytest.approx(old["log_loss"])
+        assert change["new"] == pytest.approx(new["log_loss"])
     found = json.loads(dvc("params diff --json HEAD rank32", receiver))
     assert found == {"params.yaml": {"lora.r": {"old": 16, "new": 32, "diff": 16}}}
 

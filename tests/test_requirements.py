@@ -59,10 +59,13 @@ def test_what_shapes_a_models_numbers_is_pinned_in_a_file_of_its_own():
     assert {"torch", "transformers", "tokenizers", "peft", "accelerate", "numpy"} <= set(model)
     assert model.items() <= every.items()
     assert not {"matplotlib", "pytest", "dvc"} & set(model)
+    text = pins("requirements-classify.txt")
+    assert {"numpy", "scikit-learn", "scipy"} == set(text) and text.items() <= every.items()
 
 
 def test_the_pinned_packages_are_installed():
-    for name, version in pins("requirements-model.txt").items():
+    listed = pins("requirements-model.txt") | pins("requirements-classify.txt")
+    for name, version in listed.items():
         try:
             assert distribution(name).version.split("+")[0] == version
         except PackageNotFoundError:

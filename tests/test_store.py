@@ -295,7 +295,7 @@ def test_a_corrupt_object_does_not_reach_a_workspace(corrupt_model, clone, first
     s3.delete(f"{OBJECTS}/{listing[:2]}/{listing[2:]}")
     dvc("push", first)
     dvc("pull train", clone)
-    assert files(clone, "models") == files(first, "models")
+    assert files(clone, "models/train") == files(first, "models/train")
 
 
 def test_a_corrupt_table_in_the_cache_is_noticed_by_the_stage_that_reads_it(copy):

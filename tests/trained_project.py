@@ -17,6 +17,7 @@ from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.names import LABEL
 from stages.lib.contracts.tokenize import LABEL_MAP
 from stages.lib.contracts.train import MODEL
+from stages.lib.model.manifest import library_versions, write_manifest
 from stages.lib.params.classify import ClassifyParams
 from stages.lib.params.files import load_params
 from stages.lib.tables import read_json, read_table, write_json
@@ -28,7 +29,8 @@ def write_trained_project(folder: Path, tiny_model: Path) -> Path:
     """Run the stages of the ledger in `folder`, in this process, and save a random adapter."""
     from stages import feature, ingest, preprocess
 
-    for name in ("params.yaml", "params_train.yaml", "requirements-model.txt"):
+    pins = [f"requirements-{name}.txt" for name in ("model", "classify")]
+    for name in ("params.yaml", "params_train.yaml", *pins):
         shutil.copy2(ROOT / name, folder / name)
     set_params(folder, tiny_params(tiny_model))
     write_ledger(folder / "data/raw/ledger.csv", ledger_rows())
@@ -49,7 +51,6 @@ def write_model(base_model: Path) -> None:
 
     from stages.lib.model.base_model import load_tokenizer
     from stages.lib.model.labels import build_label_map
-    from stages.lib.model.manifest import library_versions, write_manifest
     from stages.lib.model.prompt import PROMPT_VERSION
 
     torch.manual_seed(3)
@@ -70,16 +71,16 @@ def write_model(base_model: Path) -> None:
     write_manifest(MODEL, library_versions(), base_model=base)
 
 
-def write_text_experts() -> None:
-    """Save a text classifier and an index of the whole ledger, as `classify` would."""
+def write_text_experts(rows: int = 60) -> None:
+    """Save a text classifier and an index of the ledger's first rows, as `classify` would."""
     from stages.lib.model.text_experts import fit_text_experts, save_text_experts
 
     made = read_json(ROWS)
     fields = made["made_with"]["feature.fields"]
     params = load_params(classify=ClassifyParams).classify
-    save_text_experts(
-        fit_text_experts(read_table(BASE), fields, made["roles"], params, 1), TEXT_EXPERTS
-    )
+    base = read_table(BASE).slice(0, rows)
+    shutil.rmtree(TEXT_EXPERTS, ignore_errors=True)
+    save_text_experts(fit_text_experts(base, fields, made["roles"], params, 1), TEXT_EXPERTS)
 
 
 def write_calibration() -> None:
@@ -95,7 +96,16 @@ def write_calibration() -> None:
         "thresholds": THRESHOLDS,
         "rows_made_with": read_json(ROWS)["made_with"],
     }
+    shutil.rmtree(CALIBRATION.parent, ignore_errors=True)
     write_json(calibration, CALIBRATION)
+    write_manifest(CALIBRATION.parent, {})
+
+
+def change_calibration(**values: object) -> None:
+    """Replace some keys of the calibration, and make its manifest anew."""
+    change_json(CALIBRATION, **values)
+    (CALIBRATION.parent / MANIFEST).unlink()
+    write_manifest(CALIBRATION.parent, {})
 
 
 def change_json(path: Path, **values: object) -> None:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
+from scipy.special import softmax
 
 from stages.lib.checksums import file_sha256
 from stages.lib.contracts.evaluate import CALIBRATION, Calibration
@@ -29,6 +30,8 @@ from stages.lib.model.text_experts import (
     add_postings,
     describe_neighbours,
     load_text_experts,
+    nearest_few,
+    posted_votes,
     score_text_experts,
 )
 from stages.lib.parallel import cores
@@ -39,6 +42,7 @@ from stages.lib.tables import read_json
 # The folder with the models of all stages, and those that have a manifest.
 MODELS = CALIBRATION.parents[1]
 STAGES = ("train", "classify")
+LEAST_CHANCE = 1e-30  # so that its logarithm is finite
 
 
 class Coded(NamedTuple):
@@ -89,23 +93,52 @@ def code_rows(
         There is no model, it is damaged, the parameters have changed since its training, or the
         new rows cannot be read.
     """
-    calibration = load_calibration(models)
-    check_made_with(calibration.rows_made_with, row_shape_of(params, params.ingest.roles))
+    calibration = load_models_of(models, params)
     experts, remarks = load_text_experts(models / "classify"), []
-    for path in posted:
+    chart = read_json(models / "train" / LABEL_MAP)["accounts"]
+    if [entry["acct_code"] for entry in chart] != experts.accounts:
+        problem = "its accounts are not those of the text classifier beside it"
+        raise UserError("other-model", models / "train", problem, _again(models))
+    for path in dict.fromkeys(posted):
         rows, refused = read_posted_rows(path, params)
-        experts, unknown = add_postings(experts, rows)
-        added = f"{path}: {rows.num_rows - unknown:,} posted rows join the past postings"
-        why = f"{refused:,} cannot be used and {unknown:,} have an account without a training row"
-        remarks.append(f"{added}; {why}" if refused or unknown else added)
+        experts, left_out = add_postings(experts, rows)
+        count = rows.num_rows - sum(left_out.values())
+        remarks.append(f"{path}: {count:,} posted rows join the past postings")
+        for reason, number in {**refused, **left_out}.items():
+            if number:
+                remarks.append(f"{path}: {number:,} posted rows left out: {reason}")
     new = read_new_rows(source, params)
     scores, past = code_base(new.base, experts, calibration, params, models)
-    chart = read_json(models / "train" / LABEL_MAP)["accounts"]
     coded = coded_rows(new, chart, scores, past, calibration.thresholds, params.feature.fields)
     return coded._replace(remarks=remarks + coded.remarks)
 
 
 # The model
+
+
+def _again(models: Path) -> str:
+    """Return what to do about a folder of models that is not whole."""
+    if models == MODELS:
+        return "run 'dvc repro', or fetch it with 'dvc pull'"
+    return "fetch the released model again with 'dvc artifacts get', into a new folder"
+
+
+def load_models_of(models: Path, params: SimpleNamespace) -> Calibration:
+    """Return the calibration of the models in a folder, after checking that all fit.
+
+    Raises
+    ------
+    UserError
+        A model is missing or damaged, or today's parameters would make other rows.
+    """
+    try:
+        calibration = load_calibration(models)
+        check_made_with(calibration.rows_made_with, row_shape_of(params, params.ingest.roles))
+    except UserError as error:
+        if models == MODELS or error.code == "rows-made-otherwise":
+            raise
+        raise UserError(error.code, error.where, error.problem, _again(models)) from None
+    return calibration
 
 
 def load_calibration(models: Path = MODELS) -> Calibration:
@@ -118,11 +151,9 @@ def load_calibration(models: Path = MODELS) -> Calibration:
     """
     again = "build it again with 'dvc repro evaluate'"
     path = models / CALIBRATION.relative_to(MODELS)
-    for folder in (models / stage for stage in STAGES):
+    for folder in (*(models / stage for stage in STAGES), path.parent):
         if not (folder / MANIFEST).is_file():
-            raise UserError(
-                "no-model", folder, "has no model", "run 'dvc repro', or fetch it with 'dvc pull'"
-            )
+            raise UserError("no-model", folder, "has no model", _again(models))
         verify_manifest(folder)
     try:
         calibration = Calibration.model_validate(read_json(path))
@@ -175,6 +206,8 @@ def code_base(
 ) -> tuple[RowScores, list[list[str]]]:
     """Return the combined scores of the rows of a base table, and the past postings of each.
 
+    Rows like one that was posted since the training follow it.
+
     Parameters
     ----------
     base : Table
@@ -183,24 +216,23 @@ def code_base(
     params : SimpleNamespace
         The sections ``score`` and ``model``.
     """
-    scores, nearest = score_text_experts(experts, base, cores())
+    scores, neighbours = score_text_experts(experts, base, cores())
     if calibration.weights[LANGUAGE_MODEL]:
-        logits = language_model_logits(base, calibration, experts.accounts, params, models)
+        logits = language_model_logits(base, calibration, params, models)
         scores[LANGUAGE_MODEL] = log_probabilities(logits)
     names = [name for name in EXPERTS if name in scores]
     weights = np.array([calibration.weights[name] for name in names])
     logits = combine([scores[name] for name in names], weights)
+    votes = posted_votes(experts, neighbours)
+    chance = softmax(logits.astype(np.float64), axis=1) + votes
+    logits = np.log(np.maximum(chance / (1 + votes.sum(axis=1, keepdims=True)), LEAST_CHANCE))
     unknown = np.full(len(logits), len(experts.accounts))
     combined = calibrate(summarise_scores(logits, unknown, 1.0), tuple(calibration.confidence))
-    return combined, describe_neighbours(experts, nearest)
+    return combined, describe_neighbours(experts, nearest_few(neighbours))
 
 
 def language_model_logits(
-    base: pa.Table,
-    calibration: Calibration,
-    accounts: list[str],
-    params: SimpleNamespace,
-    models: Path,
+    base: pa.Table, calibration: Calibration, params: SimpleNamespace, models: Path
 ) -> np.ndarray:
     """Return the language model's logits of the rows of a base table, float32 (rows, K)."""
     # Torch takes seconds to import, so wrong parameters and files are refused before.
@@ -213,8 +245,6 @@ def language_model_logits(
         raise UserError(
             "other-model", folder, "was replaced in the meantime", "run the same command again"
         )
-    if trained.accounts != accounts:
-        raise RuntimeError("the models have different accounts")
     model = ModelParams(**manifest["base_model"], trust_remote_code=trust)
     prompt = label_map["prompt"]
     columns = [base[field].to_pylist() for field in prompt["fields"]]

@@ -76,4 +76,10 @@ def test_bootstrap_ignores_resamples_without_a_value():
     [([0.01, 0.2], "better"), ([-0.01, 0.2], "unclear"), ([-0.2, 0.0], "worse")],
 )
 def test_verdict(gain, words):
-    assert comparison.verdict(gain) == words
+    assert comparison.verdict({"rows": gain, "vendors": None}) == words
+    assert comparison.verdict({"rows": gain, "vendors": gain}) == words
+
+
+def test_a_lead_that_whole_vendors_may_turn_round_is_unclear():
+    assert comparison.verdict({"rows": [0.01, 0.02], "vendors": [-0.01, 0.03]}) == "unclear"
+    assert comparison.verdict({"rows": [-0.02, -0.01], "vendors": [-0.03, 0.01]}) == "unclear"

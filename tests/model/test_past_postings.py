@@ -1,7 +1,6 @@
 """Past postings: the index of past rows, its neighbours and their votes."""
 
 import numpy as np
-import pytest
 from scipy.sparse import csr_matrix
 
 from stages.lib.model import past_postings
@@ -29,25 +28,21 @@ def many_rows(n_rows, seed=0):
     return cells, random.integers(0, 7, n_rows)
 
 
-def brute_force(index, columns, leave_out_same=False):
+def brute_force(index, columns):
     """All similarities as a dense matrix, then a stable sort."""
     rows, queries = index.rows.toarray(), make_rows(index, columns).toarray()
     similarity = queries.astype(np.float64) @ rows.T.astype(np.float64)
-    if leave_out_same:
-        same = (np.abs(queries[:, None] - rows[None]) < 1e-6).all(axis=2)
-        similarity[same] = 0
     steps = np.round(similarity / past_postings.RESOLUTION)
     order = np.argsort(-steps, axis=1, kind="stable")[:, : index.neighbours]
     return np.take_along_axis(similarity, order, 1), order
 
 
-@pytest.mark.parametrize("leave_out_same", [False, True])
-def test_neighbours_equal_those_of_all_comparisons(leave_out_same):
+def test_neighbours_equal_those_of_all_comparisons():
     columns, label = many_rows(400)
     index = build_index(columns, label, 7, SETTINGS.model_copy(update={"neighbours": 9}))
-    queries = columns if leave_out_same else many_rows(90, seed=1)[0]
-    found = nearest_rows(index, queries, leave_out_same)
-    similarity, _ = brute_force(index, queries, leave_out_same)
+    queries = many_rows(90, seed=1)[0]
+    found = nearest_rows(index, queries)
+    similarity, _ = brute_force(index, queries)
     np.testing.assert_allclose(found.similarity, similarity, atol=2e-5)
     rows, own = index.rows.toarray(), make_rows(index, queries).toarray()
     for i, row in enumerate(found.position):
@@ -71,12 +66,6 @@ def test_scores_are_the_votes_of_the_neighbours_and_the_prior():
 def test_equal_rows_come_in_the_order_of_the_ledger():
     index = build_index([["a b"] * 6 + ["c"]], np.array([0, 1, 2, 0, 1, 2, 0]), 3, SETTINGS)
     assert nearest_rows(index, [["a b"]]).position.tolist() == [[0, 1, 2]]
-
-
-def test_a_row_of_the_index_is_left_out_with_its_repetitions():
-    index = build_index([["a b", "a b", "a c", "d"]], np.array([0, 0, 1, 2]), 3, SETTINGS)
-    found = nearest_rows(index, [["a b", "b a", "d"]], leave_out_same=True)
-    assert found.position.tolist() == [[2, -1, -1], [2, -1, -1], [-1, -1, -1]]
 
 
 def test_a_row_that_shares_no_word_gets_the_shares_of_the_accounts():

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from stages.lib.contracts.scores import EXPERTS
 
 CALIBRATION = Path("models/evaluate/calibration.json")
 
@@ -33,3 +35,10 @@ class Calibration(BaseModel):
     confidence: Annotated[list[float], Field(min_length=3, max_length=3)]
     thresholds: dict[str, Annotated[float, Field(gt=0, le=1)] | None]
     rows_made_with: dict[str, object]
+
+    @field_validator("weights")
+    @classmethod
+    def _one_for_each_expert(cls, weights: dict[str, float]) -> dict[str, float]:
+        if weights.keys() != set(EXPERTS):
+            raise ValueError(f"expected one for each of {', '.join(EXPERTS)}")
+        return weights

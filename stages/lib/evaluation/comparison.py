@@ -133,14 +133,15 @@ def contribution(scored: Scored, name: str) -> dict[str, float]:
     }
 
 
-def verdict(gain: list[float]) -> str:
-    """Return what the 95 % interval of the accuracy gain says about the coder.
+def verdict(gain: dict[str, list[float] | None]) -> str:
+    """Return what the 95 % intervals of the accuracy gain, by row and by vendor, say of the coder.
 
     ``better`` or ``worse`` than its rival, or ``unclear``: the gain may be chance.
     """
-    if gain[0] > 0:
+    bounds = [interval for interval in gain.values() if interval is not None]
+    if all(low > 0 for low, _ in bounds):
         return "better"
-    return "unclear" if gain[1] > 0 else "worse"
+    return "worse" if all(high <= 0 for _, high in bounds) else "unclear"
 
 
 def posts(values: dict[str, float], bounds: Bounds, thresholds: Thresholds) -> list[dict]:
@@ -175,7 +176,7 @@ def measure(scored: Scored, test: pa.Table, resamples: int, seed: int) -> dict[s
         "values": values,
         "bounds": bounds,
         "postable95": postable_rate(scored.coder.scores, 0.95),
-        "verdict": verdict(bounds["accuracy_gain"]["rows"]),
+        "verdict": verdict(bounds["accuracy_gain"]),
         "parts": {name: compare(scored, part, amount) for name, part in scored.parts.items()},
         "baselines": {name: compare(scored, b, amount) for name, b in scored.baselines.items()},
         "contributions": {name: contribution(scored, name) for name in scored.parts},

@@ -1,5 +1,6 @@
 """Read rows that have no account yet, as the base table has them."""
 
+from collections import Counter
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.lib.contracts.names import GROUP, ORIGIN
+from stages.lib.errors import UserError
 from stages.lib.ledger.base_table import make_base_table
 from stages.lib.ledger.cleaning import clean_rows
 from stages.lib.ledger.columns import select_columns
@@ -64,9 +66,11 @@ def read_new_rows(source: str, params: SimpleNamespace) -> NewRows:
     return NewRows(base, refused, silent, ledger.remarks)
 
 
-def read_posted_rows(source: str, params: SimpleNamespace) -> tuple[pa.Table, int]:
+def read_posted_rows(source: str, params: SimpleNamespace) -> tuple[pa.Table, Counter]:
     """Return the rows of a file or folder of posted transactions, as a base table with accounts,
-    and how many other rows there are: unreadable ones, duplicates, and rows without an account.
+    and the reasons why others cannot be used, with their numbers.
+
+    The files must have the columns that new rows must have, and the account.
 
     Parameters
     ----------
@@ -80,12 +84,21 @@ def read_posted_rows(source: str, params: SimpleNamespace) -> tuple[pa.Table, in
     UserError
         A file cannot be read, lacks a required column, or has no posted row.
     """
-    ingest = params.ingest.model_copy(update={"source": source, "max_reject_fraction": 1.0})
+    ingest, feature = params_of_new_rows(params.ingest, params.feature, source)
+    labels = {name for name, role in params.ingest.roles.items() if role.startswith("label")}
+    columns = {n: c for n, c in params.ingest.columns.items() if n in ingest.columns or n in labels}
+    required = [*dict.fromkeys([*ingest.required, ingest.label])]
+    ingest = ingest.model_copy(update={"columns": columns, "required": required})
     preprocess = params.preprocess.model_copy(update={"max_reject_fraction": 1.0})
     ledger = read_ledger(ingest)
-    cleaned = clean_rows(ledger.transactions, preprocess)
-    base = make_base_table(cleaned.transactions, params.feature)
-    return base, len(refused_rows(ledger.rejects, cleaned.rejects))
+    try:
+        cleaned = clean_rows(ledger.transactions, preprocess)
+    except UserError as error:
+        action = "correct the file, or the keys of preprocess that say how its columns are read"
+        problem = f"has no row that can be used: {error.problem.partition('%: ')[2]}"
+        raise UserError("no-posted-row", source, problem, action) from None
+    reasons = Counter(row[-1] for row in refused_rows(ledger.rejects, cleaned.rejects))
+    return make_base_table(cleaned.transactions, feature), reasons
 
 
 def params_of_new_rows(

@@ -18,15 +18,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from stages.lib import tables
-from stages.lib.model.text_networks import distinct_cells
+from stages.lib.model.text_networks import Columns, distinct_cells, unit_rows
 from stages.lib.parallel import map_ordered
 from stages.lib.params.classify import PastPostingsParams
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
-
-# Columns of text, one string a row.
-Columns = list[list[str]]
 
 ARRAYS, VOCABULARY = "past_postings.npz", "past_postings.json"
 # Rows that the rows of a word are completed with, at the shares of the accounts in all rows, before
@@ -201,11 +198,15 @@ def _weights_of(
     return idf.astype(np.float32), gain.astype(np.float32)
 
 
-def _unit_rows(rows: csr_matrix) -> None:
-    """Divide each row by its length, in place."""
-    row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
-    squares = np.bincount(row, rows.data.astype(np.float64) ** 2, rows.shape[0])
-    rows.data /= np.sqrt(squares).astype(np.float32)[row]
+def _weights_of(
+    words: csr_matrix, label: np.ndarray, share: np.ndarray, n_rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rarity of each word among `n_rows` rows and what it tells, float32 (words,)."""
+    df = np.bincount(words.indices, minlength=words.shape[1])
+    idf = np.log((1 + n_rows) / (1 + df)) + 1
+    # A word that says nothing about the account still says a little about the row.
+    gain = (word_gains(words, label, share) + 1e-3) ** GAIN_POWER
+    return idf.astype(np.float32), gain.astype(np.float32)
 
 
 def _weigh(blocks: list[csr_matrix], index: PastPostings) -> csr_matrix:
@@ -218,11 +219,11 @@ def _weigh(blocks: list[csr_matrix], index: PastPostings) -> csr_matrix:
     start = 0
     for block in blocks:
         block.data *= index.idf[start + block.indices]
-        _unit_rows(block)
+        unit_rows(block)
         start += block.shape[1]
     rows = hstack(blocks, format="csr")
     rows.data *= index.gain[rows.indices]
-    _unit_rows(rows)
+    unit_rows(rows)
     return rows
 
 
@@ -277,28 +278,15 @@ def add_rows(index: PastPostings, columns: Columns, label: np.ndarray) -> PastPo
     return larger._replace(rows=vstack([old, make_rows(larger, columns)], format="csr"))
 
 
-def _nearest(transposed: csr_matrix, k: int, leave_out_same: bool, queries: csr_matrix):
+def _nearest(transposed: csr_matrix, k: int, queries: csr_matrix):
     """Return positions and similarities of the nearest rows of the columns of `transposed`."""
     position = np.full((queries.shape[0], k), -1, np.int64)
     similarity = np.zeros((queries.shape[0], k), np.float32)
-    if leave_out_same:
-        # Rows whose product and squares are equal are equal.
-        squares = [
-            np.asarray(transposed.multiply(transposed).sum(axis=0)).ravel(),
-            np.asarray(queries.multiply(queries).sum(axis=1)).ravel(),
-        ]
     for start in range(0, queries.shape[0], CHUNK):
         found = queries[start : start + CHUNK] @ transposed
         for i in range(found.shape[0]):
             part = slice(found.indptr[i], found.indptr[i + 1])
             columns, values = found.indices[part], found.data[part]
-            if leave_out_same:
-                # The same words in every field.
-                own = squares[1][start + i]
-                other = (values < own - RESOLUTION) | (
-                    np.abs(squares[0][columns] - own) > RESOLUTION
-                )
-                columns, values = columns[other], values[other]
             values = np.round(values / np.float32(RESOLUTION)).astype(np.int32)
             if len(values) > k:
                 # Of those as far as the last, the first are taken, so none of them may be cut.
@@ -311,19 +299,14 @@ def _nearest(transposed: csr_matrix, k: int, leave_out_same: bool, queries: csr_
     return position, similarity
 
 
-def nearest_rows(
-    index: PastPostings, columns: Columns, leave_out_same: bool = False, workers: int = 1
-) -> Neighbours:
+def nearest_rows(index: PastPostings, columns: Columns, workers: int = 1) -> Neighbours:
     """Return the past rows that are most similar to each row.
 
     Parameters
     ----------
     index : PastPostings
     columns : list of (list of str)
-        Of other rows, or of rows of the index.
-    leave_out_same : bool
-        Leave out past rows with the same words, to judge rows of the index: a row itself, and its
-        repetitions.
+        Of other rows.
     workers : int
         Processes. The result does not depend on it.
     """
@@ -332,7 +315,7 @@ def nearest_rows(
     k = min(index.neighbours, index.rows.shape[0])
     if queries.shape[0] <= TASK:
         workers = 1
-    find = partial(_nearest, index.rows.T.tocsr(), k, leave_out_same)
+    find = partial(_nearest, index.rows.T.tocsr(), k)
     parts = [part for _, part in map_ordered(find, tasks, workers)]
     empty = (np.zeros((0, k), np.int64), np.zeros((0, k), np.float32))
     return Neighbours(*map(np.concatenate, zip(*parts or [empty], strict=True)))

@@ -1,5 +1,6 @@
 """The two experts that are no language model, side by side: text classifier and past postings."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +12,12 @@ import pyarrow.compute as pc
 from stages.lib.contracts.classify import CODES, SHOWN
 from stages.lib.contracts.names import DATE, LABEL
 from stages.lib.contracts.scores import PAST_POSTINGS, TEXT_CLASSIFIER
-from stages.lib.model.manifest import installed_version, verify_manifest, write_manifest
+from stages.lib.model.manifest import (
+    changed_libraries,
+    library_versions,
+    verify_manifest,
+    write_manifest,
+)
 from stages.lib.model.past_postings import (
     Neighbours,
     PastPostings,
@@ -33,9 +39,13 @@ from stages.lib.params.classify import ClassifyParams
 from stages.lib.tables import read_json, read_table, write_json, write_table
 
 # What shapes the numbers of both.
-LIBRARIES = ("numpy", "scikit-learn", "scipy")
+LIBRARIES = Path("requirements-classify.txt")
 # Past rows that are shown for a row.
 NEAREST = 3
+# A row that was posted since the training counts for rows like it: so many times as much as all
+# that the coder thought before, times the similarity to this power (a cache, Grave et al. 2017).
+# Chosen on validation rows, half of which were posted: docs/history.md.
+POSTED_WEIGHT, POSTED_POWER = 4.0, 16.0
 
 
 class TextExperts(NamedTuple):
@@ -49,6 +59,8 @@ class TextExperts(NamedTuple):
         The columns of text that a row is made from.
     text : TextModel
     past : PastPostings
+    trained_rows : int
+        Rows of the index that the model was made with; later ones were posted since.
     shown : Table or None
         What is shown of past rows, in their order: date, the fields, acct_code. None: the model was
         made without the text of past rows.
@@ -58,6 +70,7 @@ class TextExperts(NamedTuple):
     fields: list[str]
     text: TextModel
     past: PastPostings
+    trained_rows: int
     shown: pa.Table | None
 
 
@@ -94,18 +107,23 @@ def fit_text_experts(
     text = fit_text_model(columns, kinds, label, len(accounts), settings, workers)
     past = build_index(columns, label, len(accounts), params.past_postings)
     kept = _shown(train, fields) if params.past_postings.keep_text else None
-    return TextExperts(accounts, fields, text, past, kept)
+    return TextExperts(accounts, fields, text, past, len(label), kept)
+
+
+def _tuples(rows: pa.Table) -> list[tuple]:
+    return list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
 
 
 def _shown(rows: pa.Table, fields: list[str]) -> pa.Table:
     return rows.select([*dict.fromkeys([DATE, *fields, LABEL])])
 
 
-def add_postings(experts: TextExperts, rows: pa.Table) -> tuple[TextExperts, int]:
-    """Return the experts with later postings after the past ones, and how many were left out.
+def add_postings(experts: TextExperts, rows: pa.Table) -> tuple[TextExperts, dict[str, int]]:
+    """Return the experts with later postings after the past ones, and how many were left out why.
 
     The text classifier stays as it is. Rows of accounts without a training row are left out: no
-    expert can give these accounts.
+    expert can give these accounts. So are rows that the past postings have already (the same date,
+    fields and account), where the model has the text of past rows: a year-to-date export has them.
 
     Parameters
     ----------
@@ -113,7 +131,14 @@ def add_postings(experts: TextExperts, rows: pa.Table) -> tuple[TextExperts, int
     rows : Table
         A base table with accounts.
     """
-    known = rows.filter(pc.is_in(rows[LABEL], pa.array(experts.accounts, pa.string())))
+    trained = pc.is_in(rows[LABEL], pa.array(experts.accounts, pa.string()))
+    known = rows.filter(trained)
+    left_out = {"account without a training row": rows.num_rows - known.num_rows}
+    if experts.shown is not None:
+        have = set(_tuples(experts.shown))
+        fresh = [row not in have for row in _tuples(_shown(known, experts.fields))]
+        known = known.filter(pa.array(fresh, pa.bool_()))
+        left_out["already a past posting"] = len(fresh) - known.num_rows
     position = {code: index for index, code in enumerate(experts.accounts)}
     label = np.array([position[code] for code in known[LABEL].to_pylist()], np.int64)
     past = add_rows(experts.past, _columns(known, experts.fields), label)
@@ -121,7 +146,7 @@ def add_postings(experts: TextExperts, rows: pa.Table) -> tuple[TextExperts, int
     if shown is not None:
         more = _shown(known, experts.fields).cast(shown.schema)
         shown = pa.concat_tables([shown, more]).combine_chunks()
-    return experts._replace(past=past, shown=shown), rows.num_rows - known.num_rows
+    return experts._replace(past=past, shown=shown), left_out
 
 
 def describe_neighbours(experts: TextExperts, nearest: Neighbours) -> list[list[str]]:
@@ -151,15 +176,32 @@ def describe_neighbours(experts: TextExperts, nearest: Neighbours) -> list[list[
 def score_text_experts(
     experts: TextExperts, rows: pa.Table, workers: int
 ) -> tuple[dict[str, np.ndarray], Neighbours]:
-    """Return the log-probabilities of each expert, float32 (rows, K), and the nearest past rows."""
+    """Return the log-probabilities of each expert, float32 (rows, K), and the rows that vote."""
     columns = _columns(rows, experts.fields)
     neighbours = nearest_rows(experts.past, columns, workers=workers)
     scores = {
         TEXT_CLASSIFIER: score_text_model(experts.text, columns),
         PAST_POSTINGS: score_neighbours(experts.past, neighbours),
     }
-    nearest = Neighbours(*(part[:, :NEAREST] for part in neighbours))
-    return scores, nearest
+    return scores, neighbours
+
+
+def nearest_few(neighbours: Neighbours) -> Neighbours:
+    """Return the past rows that are shown."""
+    return Neighbours(*(part[:, :NEAREST] for part in neighbours))
+
+
+def posted_votes(experts: TextExperts, neighbours: Neighbours) -> np.ndarray:
+    """Return what the rows that were posted since the training say, float64 (rows, K).
+
+    1 is as much as all that the coder thought before. A row without such a neighbour has zeros.
+    """
+    position, similarity = neighbours
+    later = position >= experts.trained_rows
+    votes = np.where(later, POSTED_WEIGHT * similarity.astype(np.float64) ** POSTED_POWER, 0)
+    total = np.zeros((len(position), len(experts.accounts)))
+    np.add.at(total, (np.arange(len(position))[:, None], experts.past.label[position]), votes)
+    return total
 
 
 def save_text_experts(experts: TextExperts, folder: Path) -> None:
@@ -169,7 +211,7 @@ def save_text_experts(experts: TextExperts, folder: Path) -> None:
     if experts.shown is not None:
         write_table(experts.shown, folder / SHOWN)
     write_json({"accounts": experts.accounts, "fields": experts.fields}, folder / CODES)
-    write_manifest(folder, {name: installed_version(name) for name in LIBRARIES})
+    write_manifest(folder, library_versions(LIBRARIES))
 
 
 def load_text_experts(folder: Path) -> TextExperts:
@@ -180,7 +222,17 @@ def load_text_experts(folder: Path) -> TextExperts:
     UserError
         A file is missing, or its bytes are not those that were saved.
     """
-    files = verify_manifest(folder)["files"]
-    codes = read_json(folder / CODES)
-    shown = read_table(folder / SHOWN) if SHOWN in files else None
-    return TextExperts(**codes, text=load_text_model(folder), past=load_index(folder), shown=shown)
+    manifest = verify_manifest(folder)
+    if changed := changed_libraries(manifest["versions"]):
+        print(
+            f"{folder}: made with {', '.join(changed)}; scores may differ a little",
+            file=sys.stderr,
+        )
+    codes, past = read_json(folder / CODES), load_index(folder)
+    return TextExperts(
+        **codes,
+        text=load_text_model(folder),
+        past=past,
+        trained_rows=len(past.label),
+        shown=read_table(folder / SHOWN) if SHOWN in manifest["files"] else None,
+    )

@@ -102,7 +102,7 @@ def _counter(kind: str, ngrams: int, **settings):
     return CountVectorizer(analyzer=_whole_cell, **settings)
 
 
-def _unit_rows(rows: csr_matrix) -> None:
+def unit_rows(rows: csr_matrix) -> None:
     """Divide each row by its length, in place."""
     row = np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr))
     squares = np.bincount(row, rows.data.astype(np.float64) ** 2, rows.shape[0])
@@ -112,7 +112,7 @@ def _unit_rows(rows: csr_matrix) -> None:
 def _weigh(counts: csr_matrix, idf: np.ndarray, length: float) -> csr_matrix:
     """Turn counts into TF-IDF, sublinear; each row that has any gets `length`."""
     counts.data = (1 + np.log(counts.data)) * idf[counts.indices]
-    _unit_rows(counts)
+    unit_rows(counts)
     counts.data *= np.float32(length)
     return counts
 
@@ -228,6 +228,11 @@ def _step(weights: np.ndarray, gradient: np.ndarray, squares: np.ndarray, rate: 
     weights -= np.float32(rate) * gradient / (np.sqrt(squares) + np.float32(1e-8))
 
 
+def passes(rows: int, epochs: int) -> int:
+    """Return the passes over so many rows: `epochs`, or fewer for a large ledger."""
+    return min(epochs, max(MIN_EPOCHS, MAX_VISITS // rows))
+
+
 def fit_network(
     matrix: csr_matrix,
     label: np.ndarray,
@@ -255,8 +260,7 @@ def fit_network(
 def _fit_network(matrix, label, n_accounts, settings, random) -> Network:
     n_rows, n_features = matrix.shape
     hidden, batch = settings.hidden, BATCH
-    epochs = max(min(MIN_EPOCHS, settings.epochs), MAX_VISITS // n_rows)
-    epochs = min(settings.epochs, epochs)
+    epochs = passes(n_rows, settings.epochs)
     first = random.standard_normal((n_features, hidden), dtype=np.float32) * np.float32(START)
     last = random.standard_normal((hidden, n_accounts), dtype=np.float32)
     last *= np.float32(hidden**-0.5)
@@ -281,14 +285,14 @@ def _fit_network(matrix, label, n_accounts, settings, random) -> Network:
             part = first[used]
             inner = x @ part
             inner += first_bias
-            passes = (random.random(inner.shape, dtype=np.float32) < keep_hidden) / keep_hidden
-            passes *= inner > 0
-            inner *= passes
+            open_units = (random.random(inner.shape, dtype=np.float32) < keep_hidden) / keep_hidden
+            open_units *= inner > 0
+            inner *= open_units
             error = _softmax(inner @ last + last_bias)
             error[np.arange(size), label[chosen]] -= 1
             error /= np.float32(size)
             back = error @ last.T
-            back *= passes
+            back *= open_units
             _step(last, inner.T @ error, others[1], rate)
             _step(last_bias, error.sum(axis=0), others[2], rate)
             _step(first_bias, back.sum(axis=0), others[0], rate)

@@ -47,6 +47,8 @@ def deal_groups(
     group, size = np.argsort(order)[group], size[order]
     wanted = shares * len(groups)
     side = _deal_large(size, wanted, rng)
+    if size.max() > wanted.max():
+        wanted = _without_overfull(wanted, _rows_of_sides(side, size))
     small = side[group] < 0
     if small.any():
         room = np.maximum(wanted - _rows_of_sides(side, size), 0)
@@ -74,7 +76,8 @@ def _deal_large(size: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) 
     large = np.flatnonzero(size > LARGE_GROUP * wanted.min())
     for group in large[np.argsort(-size[large], kind="stable")]:
         more = size[group]
-        if more > giant and rows[largest] + more <= wanted[largest] / 2:
+        leaves_half = rows[largest] + more <= wanted[largest] / 2
+        if more > giant and (leaves_half or more > wanted[largest]):
             chance = np.arange(3) == largest
         else:
             lacks = np.maximum(shares * (rows.sum() + more) - rows, 0)
@@ -84,6 +87,17 @@ def _deal_large(size: np.ndarray, wanted: np.ndarray, rng: np.random.Generator) 
         side[group] = rng.choice(3, p=chance / chance.sum())
         rows[side[group]] += more
     return side
+
+
+def _without_overfull(wanted: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Return how many rows each side gets, where a group has more rows than any side should have.
+
+    Its side keeps what it has, and the others share what is left in their proportions. Else the
+    smallest side would bear the shortage alone.
+    """
+    full = rows > wanted
+    left = wanted.sum() - rows[full].sum()
+    return np.where(full, rows, wanted * left / wanted[~full].sum())
 
 
 def _fill_empty_sides(side: np.ndarray, size: np.ndarray) -> None:
