@@ -75,22 +75,27 @@ def test_check_fails_if_a_figure_is_out_of_date(tmp_path, monkeypatch):
 
 
 def made_result(gain: float, p: float) -> dict:
+    """Return a result whose coder is `gain` above the rival and half of it above its best part."""
     return {
         "train_rows": 14_296,
-        "language_model_rows": 6_400,
+        "language_model_rows": 4_800,
         "accuracy_gain_interval": [gain - 0.01, gain + 0.01],
-        "ways": {"coder": {"accuracy_gain": gain}},
-        "contributions": {"language_model": {"accuracy": gain / 2, "p": p}},
+        "ways": {
+            "coder": {"accuracy": 0.7, "accuracy_gain": gain},
+            "language_model": {"accuracy": 0.5, "p": 0.0},
+            "text_classifier": {"accuracy": 0.7 - gain / 2, "p": p},
+        },
+        "contributions": {"language_model": {}, "text_classifier": {}},
     }
 
 
 def test_the_sentences_about_the_result_follow_from_the_numbers():
-    said = update.verdict(made_result(0.021, 0.0001), made_result(-0.004, 0.25))
-    assert "by +2.1 points (95 %: +1.1 to +3.1) on rows like the past" in said
+    said = update.verdict(made_result(0.024, 0.0001), made_result(-0.004, 0.25))
+    assert "by +2.4 points (95 %: +1.4 to +3.4) on rows like the past" in said
     assert "by -0.4 points (95 %: -1.4 to +0.6) on the months after" in said
-    assert "adds +1.1 points" in said or "adds +1.0 points" in said
-    assert "(p < 0.001)" in said and "(p = 0.250)" in said
-    assert "6,400 of 14,296 rows" in said
+    assert "+1.2 points from its text classifier (p < 0.001)" in said
+    assert "-0.2 points from its text classifier (p = 0.250)" in said
+    assert "4,800 of 14,296 rows" in said
 
 
 def test_a_result_is_kept_under_the_strategy_of_its_run_alone(tmp_path, monkeypatch):
