@@ -198,17 +198,6 @@ def _weights_of(
     return idf.astype(np.float32), gain.astype(np.float32)
 
 
-def _weights_of(
-    words: csr_matrix, label: np.ndarray, share: np.ndarray, n_rows: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rarity of each word among `n_rows` rows and what it tells, float32 (words,)."""
-    df = np.bincount(words.indices, minlength=words.shape[1])
-    idf = np.log((1 + n_rows) / (1 + df)) + 1
-    # A word that says nothing about the account still says a little about the row.
-    gain = (word_gains(words, label, share) + 1e-3) ** GAIN_POWER
-    return idf.astype(np.float32), gain.astype(np.float32)
-
-
 def _weigh(blocks: list[csr_matrix], index: PastPostings) -> csr_matrix:
     """Return the weighted words of rows, from those of each field.
 
