@@ -110,9 +110,13 @@ def against_part(found: dict) -> str:
     ways = found["ways"]
     parts = {name: ways[name] for name in found["contributions"]}
     best = max(parts, key=lambda name: parts[name]["accuracy"])
-    points = 100 * (ways["coder"]["accuracy"] - parts[best]["accuracy"])
-    p = parts[best]["p"]
-    return f"{points:+.1f} points from its {TITLES[best]} ({chance(p)})"
+    accuracy, top, loss = (
+        ways["coder"][key] - parts[best][key] for key in ("accuracy", "top3_accuracy", "log_loss")
+    )
+    return (
+        f"its {TITLES[best]} alone by {100 * accuracy:+.1f} points ({chance(parts[best]['p'])}), in "
+        f"top 3 by {100 * top:+.1f} points and in log loss by {loss:+.2f}"
+    )
 
 
 def chance(p: float) -> str:
@@ -123,10 +127,9 @@ def verdict(past: dict, future: dict) -> str:
     """Return the sentences that the numbers allow about the coder, its rival and its parts."""
     return (
         f"The coder's accuracy differs from that of TF-IDF with a linear SVC by {gain(past)} on "
-        f"rows like the past, and by {gain(future)} on the months after. It differs by "
-        f"{against_part(past)}, and on the months after by {against_part(future)}: its language "
-        f"model has learned from {past['language_model_rows']:,} of {past['train_rows']:,} rows, "
-        "and so far improves the order of the proposals and the probabilities alone."
+        f"rows like the past, and by {gain(future)} on the months after. It differs from "
+        f"{against_part(past)}; on the months after from {against_part(future)}. The language "
+        f"model has learned from {past['language_model_rows']:,} of {past['train_rows']:,} rows."
     )
 
 

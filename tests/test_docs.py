@@ -81,9 +81,11 @@ def made_result(gain: float, p: float) -> dict:
         "language_model_rows": 4_800,
         "accuracy_gain_interval": [gain - 0.01, gain + 0.01],
         "ways": {
-            "coder": {"accuracy": 0.7, "accuracy_gain": gain},
-            "language_model": {"accuracy": 0.5, "p": 0.0},
-            "text_classifier": {"accuracy": 0.7 - gain / 2, "p": p},
+            "coder": {"accuracy": 0.7, "accuracy_gain": gain}
+            | {"top3_accuracy": 0.9, "log_loss": 1},
+            "language_model": {"accuracy": 0.5, "p": 0.0, "top3_accuracy": 0.7, "log_loss": 2},
+            "text_classifier": {"accuracy": 0.7 - gain / 2, "p": p}
+            | {"top3_accuracy": 0.88, "log_loss": 1.25},
         },
         "contributions": {"language_model": {}, "text_classifier": {}},
     }
@@ -93,8 +95,9 @@ def test_the_sentences_about_the_result_follow_from_the_numbers():
     said = update.verdict(made_result(0.024, 0.0001), made_result(-0.004, 0.25))
     assert "by +2.4 points (95 %: +1.4 to +3.4) on rows like the past" in said
     assert "by -0.4 points (95 %: -1.4 to +0.6) on the months after" in said
-    assert "+1.2 points from its text classifier (p < 0.001)" in said
-    assert "-0.2 points from its text classifier (p = 0.250)" in said
+    assert "text classifier alone by +1.2 points (p < 0.001), in top 3 by +2.0 points" in said
+    assert "text classifier alone by -0.2 points (p = 0.250), in top 3 by +2.0 points" in said
+    assert said.count("in log loss by -0.25") == 2
     assert "4,800 of 14,296 rows" in said
 
 
