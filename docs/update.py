@@ -114,8 +114,8 @@ def against_part(found: dict) -> str:
         ways["coder"][key] - parts[best][key] for key in ("accuracy", "top3_accuracy", "log_loss")
     )
     return (
-        f"its {TITLES[best]} alone by {100 * accuracy:+.1f} points ({chance(parts[best]['p'])}), in "
-        f"top 3 by {100 * top:+.1f} points and in log loss by {loss:+.2f}"
+        f"its {TITLES[best]} alone by {100 * accuracy:+.1f} points "
+        f"({chance(parts[best]['p'])}), in top 3 by {100 * top:+.1f} points and in log loss by {loss:+.2f}"
     )
 
 
