@@ -115,7 +115,8 @@ def against_part(found: dict) -> str:
     )
     return (
         f"its {TITLES[best]} alone by {100 * accuracy:+.1f} points "
-        f"({chance(parts[best]['p'])}), in top 3 by {100 * top:+.1f} points and in log loss by {loss:+.2f}"
+        f"({chance(parts[best]['p'])}), in top 3 by {100 * top:+.1f} points "
+        f"and in log loss by {loss:+.2f}"
     )
 
 
