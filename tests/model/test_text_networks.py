@@ -1,18 +1,15 @@
 """The text classifier: networks on TF-IDF features."""
 
-import itertools
-
 import numpy as np
 import pytest
 
 from stages.lib.errors import UserError
 from stages.lib.model import text_networks
+from stages.lib.model.text_features import fit_features, make_features
 from stages.lib.model.text_networks import (
-    fit_features,
     fit_network,
     fit_text_model,
     load_text_model,
-    make_features,
     network_probabilities,
     save_text_model,
     score_text_model,
@@ -54,47 +51,6 @@ def many_rows(n_rows=240):
         f"{words[a]} {words[b]}" for a, b in zip(label, random.integers(0, 6, n_rows), strict=True)
     ]
     return [merchant, [str(words[i]) for i in random.integers(0, 6, n_rows)]], label
-
-
-def test_cells_and_words_are_tf_idf_of_their_field():
-    settings = SETTINGS.model_copy(update={"word_ngrams": 1})
-    features, matrix = fit_features([["a b", "a", ""]], ["category"], settings)
-    # b is in one row only; the cells are in one row each.
-    assert [(f.kind, f.terms) for f in features] == [("words", ["a"])]
-    np.testing.assert_allclose(features[0].idf, [np.log(4 / 3) + 1], rtol=1e-6)
-    assert matrix.toarray().tolist() == [[1.0], [1.0], [0.0]]
-
-
-def test_each_kind_of_feature_has_its_length():
-    features, matrix = fit_features(COLUMNS, ROLES, SETTINGS)
-    assert [(f.field, f.kind) for f in features] == [
-        (0, "words"),
-        (1, "words"),
-        (0, "characters"),
-        (1, "cell"),
-    ]
-    first = matrix[0].toarray()[0]
-    ends = np.cumsum([0] + [len(f.terms) for f in features])
-    lengths = [np.linalg.norm(first[a:b]) for a, b in itertools.pairwise(ends)]
-    np.testing.assert_allclose(lengths, [1, 1, 0.7, 1], rtol=1e-6)
-
-
-def test_features_equal_those_of_scikit_learn():
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    columns, _ = many_rows()
-    features, matrix = fit_features(columns[:1], ["text"], SETTINGS)
-    expected = TfidfVectorizer(
-        token_pattern=r"\w+", ngram_range=(1, 2), min_df=2, sublinear_tf=True
-    ).fit_transform(columns[0])
-    found = matrix[:, : len(features[0].terms)]
-    np.testing.assert_allclose(found.toarray(), expected.toarray(), rtol=1e-5)
-
-
-def test_new_rows_get_the_features_of_the_training_rows_bit_by_bit():
-    features, matrix = fit_features(COLUMNS, ROLES, SETTINGS)
-    again = make_features(features, COLUMNS)
-    assert (again != matrix).nnz == 0 and again.dtype == np.float32
 
 
 def test_probabilities_come_near_those_of_logistic_regression_on_separable_rows():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from stages.lib import tables
-from stages.lib.model.text_networks import Columns, distinct_cells, unit_rows
+from stages.lib.model.text_features import Columns, distinct_cells, unit_rows
 from stages.lib.parallel import map_ordered
 from stages.lib.params.classify import PastPostingsParams
 
