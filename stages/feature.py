@@ -26,7 +26,7 @@ from stages.lib.ledger.leaks import Evidence, check_leaks, find_evidence, leak_r
 from stages.lib.parallel import cores, map_ordered
 from stages.lib.params.feature import FeatureParams
 from stages.lib.params.files import load_params
-from stages.lib.params.row_shape import MaskedKinds, ReadingRules, row_shape_of
+from stages.lib.params.row_shape import MaskedKinds, TextCase, row_shape_of
 from stages.lib.process import run_stage
 from stages.lib.tables import open_table, read_group, read_table, table_writers, write_json
 
@@ -60,7 +60,7 @@ def do_task(task: Task, params: FeatureParams, words: AccountWords) -> tuple[pa.
 
 
 def main() -> None:
-    sections = load_params(ingest=MaskedKinds, preprocess=ReadingRules, feature=FeatureParams)
+    sections = load_params(ingest=MaskedKinds, preprocess=TextCase, feature=FeatureParams)
     params = sections.feature
     accounts = read_table(ACCOUNTS).to_pylist()
     rows_of = {row["acct_code"]: row["rows"] for row in accounts}

@@ -20,7 +20,7 @@ from stages.lib.contracts.ingest import (
 )
 from stages.lib.ledger.reading import read_parts
 from stages.lib.ledger.reading_report import Seen, check_and_report
-from stages.lib.ledger.source import find_files
+from stages.lib.ledger.source import Source, unchanged_files
 from stages.lib.params.files import load_params
 from stages.lib.params.ingest import IngestParams
 from stages.lib.process import run_stage
@@ -29,9 +29,9 @@ from stages.lib.tables import table_writers, write_json
 REPORT = Path("metrics/ingest/report.json")
 
 
-def main() -> None:
-    params = load_params(ingest=IngestParams).ingest
-    source, seen = find_files(params.source, params.files), Seen()
+def write_tables(source: Source, params: IngestParams) -> dict:
+    """Write the tables of the ledger in the files of `source`, and return the report."""
+    seen = Seen()
     schemas = {TRANSACTIONS: transactions_schema(params.roles), REJECTS: REJECTS_SCHEMA}
     bar = tqdm(total=source.size, unit="B", unit_scale=True, desc="ingest", mininterval=1)
     with table_writers(schemas) as (transactions, rejects), bar:
@@ -40,8 +40,14 @@ def main() -> None:
                 transactions.write(part.transactions)
                 rejects.write(part.rejects)
             seen.add(part)
-        report = check_and_report(seen, source.left_out, params)
-    write_json(report, REPORT)
+        return check_and_report(seen, source.left_out, params)
+
+
+def main() -> None:
+    params = load_params(ingest=IngestParams).ingest
+    with unchanged_files(params.source, params.files, (TRANSACTIONS, REJECTS, REPORT)) as source:
+        report = write_tables(source, params)
+        write_json(report, REPORT)
     for remark in report.get("remarks", []):
         print(f"ingest: {remark}", file=sys.stderr)  # stdout may not take every letter
 

@@ -6,6 +6,7 @@ columns of the role id), ``rejects.parquet`` (where each refused row came from, 
 ``metrics/preprocess/report.json``. Parameters: ``preprocess``.
 """
 
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from stages.lib.contracts.preprocess import (
     rejects_schema,
     transactions_schema,
 )
+from stages.lib.ledger.account_spellings import merge_lines
 from stages.lib.ledger.accounts import chart_of_accounts
 from stages.lib.ledger.cleaning import clean_groups
 from stages.lib.ledger.cleaning_report import Tally
@@ -46,13 +48,20 @@ def main() -> None:
     bar = tqdm(total=2 * len(groups), desc="preprocess", mininterval=1)
     with bar, table_writers(schemas) as (transactions, rejects, chart):
         workers = min(cores(), len(groups))
-        for part in clean_groups(groups, params, workers=workers, progress=bar.update):
+        for part in clean_groups(
+            groups, params, workers=workers, progress=bar.update, tell=tally.told.append
+        ):
             transactions.write(part.taken)
             rejects.write(part.rejects)
             tally.add(*part)
-        tally.check(rows_in, params.max_reject_fraction)
+        tally.check(rows_in, params)
         chart.write(chart_of_accounts(tally.accounts))
     write_json(tally.report(), REPORT)
+    lines = [f"preprocess: {remark}" for remark in tally.remarks()]
+    if merge := tally.spellings():
+        lines.append(merge_lines({**params.labels.merge, **merge}))
+    if lines:
+        print(*lines, sep="\n", file=sys.stderr)  # stdout may not take every letter
 
 
 if __name__ == "__main__":

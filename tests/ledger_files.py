@@ -2,6 +2,7 @@
 
 import importlib
 import zipfile
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import date
 from pathlib import Path
@@ -34,6 +35,7 @@ INGEST = {
         {
             "match": "*",
             "sheets": ["*"],
+            "hidden": "keep",
             "encoding": "auto",
             "delimiter": "auto",
             "quote": "auto",
@@ -54,6 +56,9 @@ INGEST = {
     "required": ["date", "amount", "account"],
     "patterns": {"account": "[0-9]{4}"},
     "fill_down": [],
+    "voucher": "auto",
+    "wrapped": [],
+    "label_separator": None,
     "total_words": ["total", "subtotal", "합계", "소계"],
     "mask": ["email", "card", "resident_number", "bank_account", "phone"],
     "min_content_match": 0.8,
@@ -65,6 +70,7 @@ PREPROCESS = {
     "currency_words": ["cad", "원"],
     "credit_words": ["cr"],
     "date_order": "ymd",
+    "other_formats": [],
     "unreadable_amount": "reject",
     "unreadable_date": "reject",
     "labels": {
@@ -255,8 +261,17 @@ def write_xlsx(path: Path, sheets: dict[str, list[list]]) -> None:
             )
 
 
+def rewrite(path: Path, change: Callable[[str, bytes], bytes]) -> None:
+    """Replace each part of the archive at `path` by ``change(name, part)``."""
+    with zipfile.ZipFile(path) as whole:
+        parts = {name: whole.read(name) for name in whole.namelist()}
+    with zipfile.ZipFile(path, "w") as copy:
+        for name, part in parts.items():
+            copy.writestr(name, change(name, part))
+
+
 def write_ods(path: Path, rows: list[list]) -> None:
-    """Write a one-sheet OpenDocument spreadsheet of text and numbers."""
+    """Write a one-sheet OpenDocument spreadsheet of text, numbers and dates."""
     urn = "urn:oasis:names:tc:opendocument:xmlns"
 
     def cell(value: object) -> str:
@@ -267,6 +282,8 @@ def write_ods(path: Path, rows: list[list]) -> None:
             )
         if isinstance(value, int | float):
             return f'<table:table-cell office:value-type="float" office:value="{value}"/>'
+        if isinstance(value, date):
+            return f'<table:table-cell office:value-type="date" office:date-value="{value}"/>'
         lines = "".join(f"<text:p>{escape(line)}</text:p>" for line in value.split("\n"))
         return f'<table:table-cell office:value-type="string">{lines}</table:table-cell>'
 

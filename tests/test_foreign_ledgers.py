@@ -154,3 +154,48 @@ def test_codes_that_a_spreadsheet_made_numbers(book):
     book.run(*STAGES)
     chart = read_table("data/preprocess/accounts.parquet")
     assert chart["acct_code"].to_pylist() == ["0100", "0101", "0102"]
+
+
+def test_vouchers_with_texts_that_go_on_and_sub_accounts(book):
+    rows = []
+    for i in range(40):
+        sub = ["", "01", "02"][i % 3]
+        rows += [
+            [f"V{i}", f"2024-03-{i % 28 + 1:02}", f"Shop {i % 5}", f"thing {i}", "5", "4100", sub],
+            ["", "", "", "and what belongs to it", "", "", ""],
+            ["", "", "", "", f"{i}.50", "4200", sub],
+        ]
+        if i % 4 == 0:
+            rows[-3][2] = ""
+    header = ["Voucher", "Date", "Vendor", "Memo", "Amount", "Account", "Sub"]
+    (book.raw / "a.csv").write_text(ledger.csv_text([header, *rows]))
+    columns = book.ingest["columns"]
+    del columns["name"]
+    columns["doc"] = {"role": "id", "names": ["voucher"]}
+    columns["sub"] = {"role": "label_part", "names": ["sub"]}
+    pattern = "[0-9]{4}(/[0-9]{2})?"
+    book.ingest.update(
+        fill_down=["doc", "date", "vendor", "memo"],
+        wrapped=["memo"],
+        label_separator="/",
+        patterns={"account": pattern},
+        max_reject_fraction=0.0,
+    )
+    book.preprocess["labels"].update(pattern=pattern, masked="")
+    report = book.run("ingest")
+    assert (report["rows_read"], report["rows_out"]) == (120, 80)
+    assert report["reasons"] == {"joined to the row above": 40}
+    book.run("preprocess")
+    rows = book.rows("preprocess/transactions", ["vendor", "memo", "account"])
+    assert rows[:4] == [
+        ("", "thing 0 and what belongs to it", "4100"),
+        ("", "thing 0 and what belongs to it", "4200"),
+        ("shop 1", "thing 1 and what belongs to it", "4100/01"),
+        ("shop 1", "thing 1 and what belongs to it", "4200/01"),
+    ]
+    assert {vendor for vendor, _, _ in rows[8:10]} == {""}
+    chart = read_table("data/preprocess/accounts.parquet")
+    assert chart["acct_code"].to_pylist() == [
+        "4100", "4100/01", "4100/02", "4200", "4200/01", "4200/02"
+    ]  # fmt: skip
+    assert book.run("feature", "split")["rows"] == 80

@@ -60,13 +60,28 @@ def test_remarks_are_printed(book, capsys):
     (book.raw / "a.csv").write_text(csv_text([HEADER, *ROWS]))
     pq.write_table(
         reading.read_ledger(ingest_params("raw")).transactions.rename_columns(
-            {"date": "Date", "amount": "Amount", "account": "Account"}
+            {"date": "Date", "amount": "Amount", "account": "Account", "name": "Account name"}
         ),
         book.raw / "b.parquet",
     )
     (remark,) = book.run("ingest")["remarks"]
     assert remark.startswith("b.parquet: ")
     assert f"ingest: {remark}\n" in capsys.readouterr().err
+
+
+def test_a_ledger_that_is_saved_while_ingest_reads_it_leaves_no_tables(book, monkeypatch):
+    (book.raw / "a.csv").write_text(csv_text([HEADER, *ROWS]))
+    (book.raw / "b.csv").write_text(csv_text([HEADER, *ROWS]))
+
+    def save_after_reading(*arguments, **options):
+        yield from reading.read_parts(*arguments, **options)
+        (book.raw / "a.csv").write_text(csv_text([HEADER, *many(2)]))
+
+    book.run("ingest")
+    monkeypatch.setattr(ingest, "read_parts", save_after_reading)
+    with refused("ledger-changed", "a.csv"):
+        book.run("ingest")
+    assert not any(path.exists() for path in OUTPUTS)
 
 
 def test_a_stage_that_fails_leaves_nothing_and_prints_one_line(book):

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from datetime import date, timedelta
 from pathlib import Path
 
 import ledger_files as ledger
@@ -9,6 +10,7 @@ import pytest
 from ledger_files import HEADER, csv_text
 from raw_tables import row
 from refusals import refused
+from ruamel.yaml import YAML
 
 from stages import preprocess
 from stages.lib import tables
@@ -34,7 +36,8 @@ def rejects(book) -> list[tuple]:
     return book.rows("preprocess/rejects", ["source_row", "reason", "column"])
 
 
-def test_it_writes_clean_rows_rejects_accounts_and_a_report(book):
+def test_it_writes_clean_rows_rejects_accounts_and_a_report(book, capsys):
+    book.preprocess["duplicates"] = "reject_all"
     report = run(
         book, row(vendor=" ＳＨＯＰ "), row(memo="x", amount="?"), row(vendor=" ＳＨＯＰ ")
     )
@@ -45,6 +48,8 @@ def test_it_writes_clean_rows_rejects_accounts_and_a_report(book):
     assert read_table("data/preprocess/accounts.parquet").to_pylist() == [
         {"acct_code": "0101", "acct_name": "MEALS", "rows": 1, "also_written": []}
     ]
+    (remark,) = report.pop("remarks")
+    assert f"preprocess: {remark}\n" in capsys.readouterr().err
     assert report == {
         "rows_in": 3,
         "rows_out": 1,
@@ -62,6 +67,76 @@ def test_decimal_comma_and_typed_numbers_of_a_workbook(book):
     ledger.write_xlsx(book.raw / "a.xlsx", {"S": [HEADER, *rows]})
     book.run("ingest", "preprocess")
     assert clean(book, "amount") == [1.234, 1234.5, 7.0, 1234.0]
+
+
+def test_the_lines_that_it_prints_merge_the_spellings_of_an_account(book, capsys):
+    codes = ["NO", "no", "여비: 교통비", "여비 교통비", "NO", "여비: 교통비", "0101"]
+    rows = [row(account=code, memo=str(i)) for i, code in enumerate(codes)]
+    book.ingest["patterns"], book.preprocess["labels"]["pattern"] = {}, ".+"
+    assert run(book, *rows)["accounts"] == 5
+    printed = capsys.readouterr().err
+    lines = printed[printed.index("    merge:\n") :]
+    book.preprocess["labels"]["merge"] = YAML(typ="safe").load(lines)["merge"]
+    report = run(book, *rows)
+    assert report["accounts"] == 3 and "merge" not in report
+    assert set(clean(book, "account")) == {"NO", "여비: 교통비", "0101"}
+
+
+def test_codes_that_are_texts_in_one_file_and_numbers_in_another_get_the_lines_to_merge(book):
+    codes = ["6110.10", "6110.25", "6200.00", "6300.50"]
+    rows = [row(account=code, memo=f"{i} {code}") for i in range(3) for code in codes]
+    typed = [row(account=float(code), memo=f"x {code}", amount=1) for code in codes]
+    ledger.write_xlsx(book.raw / "b.xlsx", {"S": [HEADER, *typed]})
+    book.ingest["patterns"], book.preprocess["labels"]["pattern"] = {}, r"[0-9.]+"
+    report = run(book, *rows)
+    assert report["accounts"] == 7
+    assert report["merge"] == {"6110.1": "6110.10", "6200": "6200.00", "6300.5": "6300.50"}
+    book.preprocess["labels"]["merge"] = report["merge"]
+    assert book.run("preprocess")["accounts"] == 4
+
+
+def test_one_account_with_and_without_the_marks_of_a_text(book):
+    codes = ["0100", "'0100", '="0100"', " 0100", "０１００", "0200"]
+    rows = [row(account=code, memo=str(i)) for i, code in enumerate(codes)]
+    book.ingest["patterns"] = {"account": "[0-9]{4}"}
+    report = run(book, *rows)
+    assert set(clean(book, "account")) == {"0100", "0200"}
+    assert (report["accounts"], "remarks" in report) == (2, False)
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods", "csv"])
+@pytest.mark.parametrize("column", ["date", "posted"])
+def test_days_that_a_spreadsheet_swapped_are_refused_and_come_right(book, kind, column):
+    days = [date(2024, 1, 1) + timedelta(days=5 * i) for i in range(60)]
+    cells = [date(d.year, d.day, d.month) if d.day <= 12 else f"{d:%d/%m/%Y}" for d in days]
+    rows = [[*row(date=f"{d:%d/%m/%Y}"), c] for d, c in zip(days, cells, strict=True)]
+    if column == "date":
+        rows = [[line[-1], *line[1:-1], line[0]] for line in rows]
+    table = [[*HEADER, "Posted"], *rows]
+    if kind == "xlsx":
+        ledger.write_xlsx(book.raw / "a.xlsx", {"S": table})
+    elif kind == "ods":
+        ledger.write_ods(book.raw / "a.ods", table)
+    else:
+        (book.raw / "a.csv").write_text(csv_text([[str(cell) for cell in line] for line in table]))
+    book.ingest["columns"]["posted"] = {"role": "date", "names": ["posted"]}
+    book.preprocess["date_order"] = "dmy"
+    book.run("ingest")
+    entry = f'{{match: "a.{kind}", columns: [{column}], typed_dates: swapped}}'
+    with refused("swapped-dates", f"a.{kind} row 2", entry):
+        book.run("preprocess")
+    assert list((book.folder / "data/preprocess").iterdir()) == []
+    entry = {"match": f"*.{kind}", "columns": [column], "typed_dates": "swapped"}
+    book.preprocess["other_formats"] = [entry]
+    book.run("preprocess")
+    assert clean(book, "date") == clean(book, "posted") == days
+
+
+def test_remarks_are_printed_and_reported(book, capsys):
+    book.preprocess["other_formats"] = [{"match": "us/*", "date_order": "mdy"}]
+    report = run(book, row(date="0000-00-00", vendor="x"), row())
+    assert report["cells_emptied"] == {} and len(report["remarks"]) == 1  # ingest refused the row
+    assert f"preprocess: {report['remarks'][0]}\n" in capsys.readouterr().err
 
 
 def test_a_refused_ledger_leaves_no_file(book):
@@ -113,6 +188,7 @@ def test_nothing_personal_is_written(book):
 
 def test_rows_that_differ_only_in_what_is_masked_are_no_duplicates(book):
     rows = [row(memo=f"call {n}") for n in ("010-1234-5678", "010-1234-5679", "010-1234-5678")]
+    book.preprocess["duplicates"] = "reject_all"
     run(book, *rows)
     assert clean(book, "memo") == ["call [phone]"] * 2
     assert rejects(book) == [(4, "duplicate", "")]

@@ -53,8 +53,14 @@ def is_error(text: str) -> bool:
     return text.lstrip()[:1] in ("#", "E") and _ERROR.fullmatch(text.strip()) is not None
 
 
+# What tells a spreadsheet that a code is a text: ="0100" and '0100.
+_AS_TEXT = re.compile(r"""=\s*"([^"]*)"|'([^']*)'?""")
+
+
 def padded(code: str, width: int) -> str:
-    """Return an account code in one form: NFKC, no spaces around it, digits filled with leading
-    zeros to `width`."""
+    """Return an account code in one form: NFKC, no spaces around it, without the signs that tell a
+    spreadsheet that it is a text, digits filled with leading zeros to `width`."""
     code = clean_text(code, "keep")
+    if code[:1] in ("=", "'") and (text := _AS_TEXT.fullmatch(code)):
+        code = (text[1] or text[2] or "").strip()
     return code.zfill(width) if code.isdigit() else code

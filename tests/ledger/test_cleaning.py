@@ -89,6 +89,13 @@ def test_hundreds_of_digits_are_no_amount():
     assert [reason for _, reason, _ in rejects(cleaned)] == ["unreadable amount"] * 2
 
 
+def test_amounts_whose_currency_sign_was_lost_are_counted():
+    cleaned = clean(row(), row(amount="\ufffd12.50"), row(amount="-\ufffd3"))
+    assert cleaned.transactions["amount"].to_pylist() == [1.0, 12.5, -3.0]
+    (remark,) = cleaned.remarks
+    assert "2 cells of amount" in remark and "a.csv row 3: '\ufffd12.50'" in remark
+
+
 ERRORS = ["#N/A", "#REF!", "#VALUE!", "#DIV/0!"]
 
 
@@ -179,17 +186,58 @@ def test_names_that_differ_in_case_are_one_name_for_masked_codes():
 
 def test_duplicates_are_rows_equal_in_every_column():
     rows = [row(), row(memo="other"), row(), row(amount="1.0"), row()]
-    cleaned = clean(*rows)
+    cleaned = clean(*rows, duplicates="reject_all")
     assert rejects(cleaned) == [(4, "duplicate", ""), (6, "duplicate", "")]
     assert cleaned.report["reasons"] == {"duplicate": 2}
-    assert clean(*rows, duplicates="keep").report["rows_out"] == 5
+    (remark,) = cleaned.report["remarks"]
+    assert "2 rows" in remark and "a.csv row 4" in remark
+    cleaned = clean(*rows, duplicates="keep")
+    assert cleaned.report["rows_out"] == 5 and "remarks" not in cleaned.report
+
+
+def test_rows_that_a_sheet_lists_twice_without_a_number_are_real_and_named():
+    rows = [row(), row(memo="other"), row(), row(date="x")]
+    cleaned = clean(*rows, max_reject_fraction=0.5)
+    assert rejects(cleaned) == [(5, "unreadable date", "date")]
+    (remark,) = cleaned.report["remarks"]
+    assert "1 rows" in remark and "a.csv row 4" in remark and "reject_all" in remark
+
+
+def test_accounts_in_several_spellings_are_named_with_what_to_merge():
+    codes = ["Meals", "MEALS", "meals.", "Meals", "7 %", "19 %"]
+    rows = [row(account=code, memo=str(i)) for i, code in enumerate(codes)]
+    report = clean(*rows, labels={"pattern": ".+"}).report
+    assert report["merge"] == {"MEALS": "Meals", "meals.": "Meals"}
+    (remark,) = report["remarks"]
+    assert "5 accounts" in remark and "'MEALS' and 'Meals'" in remark
+    merged = clean(*rows, labels={"pattern": ".+", "merge": report["merge"]})
+    assert merged.report["accounts"] == 3 and "remarks" not in merged.report
+
+
+def test_accounts_that_the_pattern_refuses_are_described_by_their_forms():
+    codes = ["6110-20", "6110-30", "6110-20", "61a1", "홍길동", "", "6110"]
+    rows = [row(account=code, memo=str(i)) for i, code in enumerate(codes)]
+    with refused(
+        "too-many-rejects",
+        "preprocess.labels.pattern",
+        "6 rows, such as a.csv row 2: '6110-20'",
+        "9999-99 (3 rows)",
+        "99A9 (1 rows)",
+        "AAA (1 rows)",
+        "limit is 50.0%",
+    ) as caught:
+        clean(*rows, labels={"pattern": "[0-9]{4}"})
+    assert "홍길동" not in str(caught.value)
+    with refused("too-many-rejects", "pattern: '[0-9]{4}|[0-9]{4}-[0-9]{2}'"):
+        clean(*rows[:3], labels={"pattern": "[0-9]{4}"})
 
 
 def test_rows_that_differ_only_in_what_was_masked_are_no_duplicates():
     raw = raw_table(row(memo="call [phone]"), row(memo="call [phone]"), row(memo="call [phone]"))
     place = raw.schema.get_field_index("masked")
     raw = raw.set_column(place, raw.schema.field(place), pa.array(["1f", "2e", "1f"]))
-    assert rejects(clean_rows(raw, preprocess_params())) == [(4, "duplicate", "")]
+    params = preprocess_params(duplicates="reject_all")
+    assert rejects(clean_rows(raw, params)) == [(4, "duplicate", "")]
 
 
 def test_a_wrong_date_order_fails_with_an_example():
@@ -266,7 +314,7 @@ def test_groups_make_no_difference():
 
 def test_a_row_that_another_group_has_is_a_duplicate():
     groups = [partial(make_group, 0, 40), partial(make_group, 30, 60)]
-    parts = list(clean_groups(groups, preprocess_params()))
+    parts = list(clean_groups(groups, preprocess_params(duplicates="reject_all")))
     assert [len(part.rejects) for part in parts] == [1, 10]  # the masked code, ten duplicates
 
 

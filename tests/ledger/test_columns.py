@@ -3,11 +3,13 @@
 from ledger_files import ingest_params
 
 from stages.lib.ledger.columns import select_columns, without_labels
+from stages.lib.params.ingest import Column
 
 PARAMS = ingest_params(
     "raw",
     {"positions": {"memo": 3, "account": 5, "name": 6}},
     fill_down=["memo", "account"],
+    wrapped=["memo", "vendor"],
     patterns={"account": "[0-9]{4}", "vendor": ".+"},
 )
 
@@ -18,6 +20,7 @@ def test_columns_are_left_out_wherever_they_are_named():
     assert found.required == ["date", "account"]
     assert found.patterns == PARAMS.patterns
     assert found.fill_down == ["account"]
+    assert found.wrapped == ["vendor"]
     assert found.reading[0].positions == {"account": 5}
     assert found.reading[0].encoding == "auto"
     assert select_columns(PARAMS, PARAMS.columns) == PARAMS
@@ -32,6 +35,13 @@ def test_without_labels_no_file_is_searched_for_them():
     assert found.fill_down == ["memo"]
     assert found.reading[0].positions == {"memo": 3}
     assert without_labels(found) == found
+
+
+def test_without_labels_no_part_of_them_is_left():
+    columns = {**PARAMS.columns, "sub": Column(role="label_part", names=["sub"])}
+    params = PARAMS.model_copy(update={"columns": columns})
+    assert params.label_parts == ["account", "sub"] and "sub" not in params.roles
+    assert list(without_labels(params).columns) == ["date", "vendor", "memo", "amount", "account"]
 
 
 def test_a_column_is_required_even_where_only_the_label_was():

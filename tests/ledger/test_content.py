@@ -10,7 +10,8 @@ from stages.lib.ledger.content import VOCABULARY, check_content, vocabularies, v
 
 
 def content(name: str, cells: list[str], **changes):
-    return check_content({name: pa.array(cells)}, ingest_params("raw", **changes)).get(name)
+    lines = range(2, len(cells) + 2)
+    return check_content({name: pa.array(cells)}, lines, ingest_params("raw", **changes)).get(name)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +30,7 @@ def content(name: str, cells: list[str], **changes):
     ],
 )  # fmt: skip
 def test_cells_that_preprocess_can_read_look_right(name, cells):
-    assert content(name, cells) == (len(cells), len(cells), "")
+    assert content(name, cells) == (len(cells), len(cells), "", 0)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ def test_cells_that_preprocess_can_read_look_right(name, cells):
     ],
 )
 def test_other_cells_do_not(name, cell):
-    assert content(name, ["", " ", cell, cell]) == (2, 0, cell)
+    assert content(name, ["", " ", cell, cell]) == (2, 0, cell, 4)
 
 
 def test_the_example_is_masked():
@@ -51,7 +52,7 @@ def test_the_example_is_masked():
 def test_columns_without_pattern_are_not_checked():
     assert content("memo", ["x"]) is None
     assert content("account", ["x"], patterns={}) is None
-    assert content("memo", ["x"], patterns={"memo": "x"}) == (1, 1, "")
+    assert content("memo", ["x"], patterns={"memo": "x"}) == (1, 1, "", 0)
 
 
 def test_the_vocabulary_has_the_most_frequent_values():

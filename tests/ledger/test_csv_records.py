@@ -21,6 +21,8 @@ def records(text: str, dialect: Dialect = COMMAS, last: bool = True):
         ("single", "'a, b',d", ["a, b", "d"]),
         ("backslash", '"a \\"b\\", c",d', ['a "b", c', "d"]),
         ("spaced", 'a, "b, c"', ["a", "b, c"]),
+        ("spaced", '"a ""b"" ,c" , "d"  ', ['a "b" ,c', "d"]),
+        ("spaced", '"" , "d"', ["", "d"]),
     ],
 )
 def test_quotes_of_each_kind(quote, line, row):
@@ -28,6 +30,21 @@ def test_quotes_of_each_kind(quote, line, row):
     assert found.rows == [row, row]
     assert (found.lines, list(found.broken), rest) == ([1, 2], [], None)
     assert found.is_text
+
+
+@pytest.mark.parametrize("delimiter", ["||", "|~|", ";;", "<->", "\x1f", "¦", "^"])
+def test_a_delimiter_of_any_signs_is_none_inside_of_quotes(delimiter):
+    line = delimiter.join(["a", f'"b{delimiter}""c"""', "", "d"])
+    found, rest = records(f"{line}\n{line}\n", Dialect("utf-8", delimiter, "double"))
+    assert found.rows == [["a", f'b{delimiter}"c"', "", "d"]] * 2
+    assert rest is None
+
+
+def test_a_broken_line_and_the_rest_keep_a_long_delimiter():
+    text = 'a||b\na||"5" x\nc||"d\ne||f\n'
+    found, rest = records(text, Dialect("utf-8", "||", "double"), last=False)
+    assert (found.rows, list(found.broken)) == ([["a", "b"]], [(2, 'a||"5" x')])
+    assert rest == Block('c||"d\ne||f\n', 3, len(text))
 
 
 def test_a_record_of_several_lines_has_the_number_of_the_first():

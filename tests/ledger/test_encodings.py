@@ -37,12 +37,29 @@ def test_an_encoding_that_cannot_be_told_is_asked_for(tmp_path, rows, written):
         find_encoding(path)
 
 
+@pytest.mark.parametrize("memo", ["Gebühr für", "fees"])
+@pytest.mark.parametrize(("sign", "encoding"), [("¦", "cp1252"), ("§", "cp1252"), ("¬", "cp1252")])
+def test_a_delimiter_that_is_not_ascii_says_nothing_about_the_encoding(
+    tmp_path, memo, sign, encoding
+):
+    text = csv_text([HEADER, *with_memo(memo, 10)], sign)
+    assert find_encoding(write(tmp_path, text.encode(encoding))) == encoding
+
+
 def test_lines_of_two_encodings_are_refused(tmp_path):
     lines = csv_text([HEADER, *with_memo("Gebühr für", 10)]).splitlines(keepends=True)
     encoded = [line.encode("utf-8" if i < 4 else "cp1252") for i, line in enumerate(lines)]
     path = write(tmp_path, b"".join(encoded))
-    with refused("encoding-mixed", str(path), "utf-8", "cp1252", "ingest.reading"):
+    with refused("encoding-mixed", str(path), "utf-8", "ingest.reading", "Gebühr für 3") as caught:
         find_encoding(path)
+    assert "in cp1252" in str(caught.value)
+
+
+def test_a_line_is_shown_in_the_likeliest_encodings_and_masked(tmp_path):
+    rows = [HEADER, ["2020-04-16", "한빛", "to a@b.org", "1", "0101", ""]]
+    path = write(tmp_path, csv_text(rows).encode("cp949"))
+    with refused("encoding-unclear", "한빛,to [email]", "in cp949"):
+        find_encoding(path, ["email"])
 
 
 @pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])

@@ -16,7 +16,7 @@ from ledger_files import (
 )
 from refusals import refused
 
-from stages.lib.ledger.headers import find_layout, header_key, match_header, name_cells
+from stages.lib.ledger.headers import find_layout
 
 IN_ORDER = dict(zip(places(), range(6), strict=True))
 
@@ -24,34 +24,6 @@ IN_ORDER = dict(zip(places(), range(6), strict=True))
 def find(rows: list[list], reading: dict | None = None, **changes):
     params = ingest_params("raw", reading, **changes)
     return find_layout("a.csv", rows, params.reading[0], params)
-
-
-@pytest.mark.parametrize(
-    ("cell", "other"),
-    [
-        ("ＤＡＴＥ", "date"),
-        (" vendor\n", "VENDOR"),
-        ("M e m o", "memo"),
-        ("account\nname", "Account name"),
-        ("\u200fDate\u200e", "date"),
-        ("\u202aAmount\u202c", "amount"),
-        ("Cari", "CARİ"),
-        ("AÇIKLAMA", "Açıklama"),
-        ("İSİM", "isim"),
-    ],
-)
-def test_the_spelling_of_a_header_cell_does_not_matter(cell, other):
-    assert header_key(cell) == header_key(other)
-
-
-def test_cells_that_read_alike_are_numbered():
-    assert name_cells(["Text", "Date", " TEXT ", "", "", 1.0]) == [
-        "Text (1 of 2)", "Date", "TEXT (2 of 2)", "", "", "1"
-    ]  # fmt: skip
-    header = ["Text", "Date", "TEXT"]
-    assert match_header(header, {"a": ["text (2 of 2)"], "b": ["text"], "c": ["x", "date"]}) == {
-        "a": 2, "c": 1
-    }  # fmt: skip
 
 
 def test_a_header_in_any_spelling_is_found(tmp_path):

@@ -16,7 +16,7 @@ from ledger_files import (
 )
 from refusals import refused
 
-from stages.lib.ledger.moved_columns import known_cells, similarity
+from stages.lib.ledger.moved_columns import known_cells
 
 
 def write(folder, rows: list[list[str]], name: str = "a.csv", header: list[str] = HEADER) -> None:
@@ -32,6 +32,26 @@ def test_a_header_over_other_columns_is_noticed_by_its_cells(tmp_path):
 def test_a_header_over_dates_and_amounts_is_noticed(tmp_path):
     write(tmp_path, [[row[1], row[0], *row[2:]] for row in many(20)])
     with refused("column-content", "a.csv", "0 of 20", "1 ('Date')"):
+        read(tmp_path)
+
+
+def test_the_column_that_has_the_right_cells_is_named(tmp_path):
+    write(tmp_path, [[row[0], row[4], row[2], row[3], row[1], row[5]] for row in many(20)])
+    with refused("column-content", "row 2 has 'shop 1'", "2 ('Vendor')", "positions: {account: 2"):
+        read(tmp_path)
+
+
+def test_codes_in_another_form_show_what_the_pattern_should_fit(tmp_path):
+    codes = ["6110-00", "6110-00", "6200-00", "010-1234-5678"]
+    write(tmp_path, [[*row[:4], codes[i % 4], row[5]] for i, row in enumerate(many(20))])
+    with refused("column-content", "'6110-00', '6200-00'", "ingest.patterns.account") as caught:
+        read(tmp_path)
+    assert "1234-5678" not in str(caught.value)
+
+
+def test_texts_in_a_column_of_amounts_may_have_another_role(tmp_path):
+    write(tmp_path, [[*row[:3], "see note", *row[4:]] for row in many(20)])
+    with refused("column-content", "row 2 has 'see note'", "ingest.columns", "min_content_match"):
         read(tmp_path)
 
 
@@ -65,7 +85,7 @@ def test_a_header_over_other_columns_is_noticed_by_the_other_files(tmp_path):
     broken_header = [cell.replace(" ", "\n") for cell in HEADER]
     swapped = [[*row[:1], row[5], row[2], row[3], row[4], row[1]] for row in rows]
     write(tmp_path, swapped, "c.csv", broken_header)
-    with refused("column-moved", "c.csv", "vendor", "name", "positions"):
+    with refused("column-moved", "c.csv", "vendor", "'NAME 0101'", "positions", "name: 2"):
         read(tmp_path)
     every = INGEST["reading"][0]
     entry = {**every, "match": "c.csv", "positions": {"vendor": 6, "name": 2}}
@@ -100,9 +120,3 @@ def test_known_cells_are_those_of_other_sheets():
     spread = Counter(a=2, b=1)
     assert known_cells(Counter(a=5, b=7, c=9), spread, Counter("b")) == 5
     assert known_cells(Counter(a=5, b=7, c=9), spread, Counter()) == 12
-
-
-def test_the_most_similar_name_counts():
-    assert similarity("memo", ["Vendor", "ME MO"]) == 1.0
-    assert similarity("memo", []) == 0.0
-    assert 0 < similarity("memo", ["memmo"]) < 1

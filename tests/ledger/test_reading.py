@@ -99,7 +99,7 @@ def test_the_first_entry_of_reading_that_matches_counts(tmp_path):
         params = ingest_params(tmp_path).model_dump()
         return Read(ingest_params(tmp_path).model_validate({**params, "reading": entries}))
 
-    with refused("header-not-found", "a.csv", "date (date / 일자)"):
+    with refused("header-not-found", "a.csv", "latin-1", "cp949", "encoding: auto"):
         read_as("latin-1")
     with refused("encoding-unknown", "a.csv", "utf-9"):
         read_as("utf-9")
@@ -144,6 +144,7 @@ def test_an_empty_file_is_named(tmp_path, content):
         (gzip.compress(gzip.compress(b"a,b", mtime=0), mtime=0), "file-packed"),
         (b"%PDF-1.4 \xff", "file-not-a-ledger"),
         (b"\n<html><table><tr>", "file-not-a-ledger"),
+        (b'[\n  {"date": "2020-04-16"}]', "file-not-a-ledger"),
         (b"\xef\xbb\xbf\n<!-- ERP --><table><tr>", "file-not-a-ledger"),
         (b"SQLite format 3\0\x10\0\x01\xff", "file-not-a-ledger"),
         (b"PK\x05\x06" + bytes(18), "header-not-found"),

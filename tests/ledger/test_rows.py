@@ -1,6 +1,5 @@
 """Transactions are told from all other rows, each of which has a reason."""
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from ledger_files import (
@@ -20,7 +19,6 @@ from stages.lib.ledger.cells import Records
 from stages.lib.ledger.headers import Layout
 from stages.lib.ledger.rows import (
     MOVED_HEADER,
-    fill_from_above,
     find_reasons,
     read_columns,
     whole_codes,
@@ -168,7 +166,7 @@ def test_text_stays_text(tmp_path):
     assert read(tmp_path).cells == rows
 
 
-@pytest.mark.parametrize("cell", ['="0101"', "0101", "01\x0001"])
+@pytest.mark.parametrize("cell", ['="0101"', ' ="0101" ', "'0101", " '0101'", "0101", "01\x0001"])
 def test_codes_that_excel_must_not_take_for_numbers_are_codes(cell):
     columns = read_columns([["x", cell], ["y"]], LAYOUT._replace(places={"a": 1}), {"a": "label"})
     assert columns["a"].to_pylist() == ["0101", ""]
@@ -189,16 +187,6 @@ def test_codes_written_as_decimal_fractions_are_whole_where_only_so_they_fit():
     assert whole == ["2401", "0101", "2401", "10.0", ".0", ""]
     assert whole_codes(codes, r"[0-9]{4}|[0-9]+\.0").equals(codes)
     assert whole_codes(codes, "[0-9]{2,4}")[3].as_py() == "10"
-
-
-def test_cells_are_filled_from_above_up_to_what_was_lost():
-    cells = ["a", "", "b", "", "", "c", ""]
-    reasons = np.array(["", "", "subtotal", "", "no date", "too few cells", ""], object)
-    lost = np.zeros(7, bool)
-    # A total keeps its own cell, and what is above it; a refused row with a cell ends it.
-    assert fill_from_above(cells, reasons, lost) == ["a", "a", "b", "a", "", "c", ""]
-    lost[3] = True
-    assert fill_from_above(cells, reasons, lost) == ["a", "a", "b", "", "", "c", ""]
 
 
 def test_cells_are_filled_from_above_on_request(tmp_path):

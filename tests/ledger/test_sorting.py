@@ -44,12 +44,12 @@ def test_what_was_seen_is_counted():
     part = sort(Records(rows, [2, 3, 4, 5, 6, 7]))
     seen = part.sheet
     assert (seen.rows_read, seen.reasons) == (5, Counter(subtotal=1))
-    assert seen.content["account"] == (4, 4, "")
+    assert seen.content["account"] == (4, 4, "", 0)
     assert seen.vocabulary["name"] == Counter(SUPPLIES=2, MEALS=1, TRAVEL=1)
     later = sort(Records(ROWS, [8, 9, 10, 11])).sheet
     assert later.vocabulary == {}
     seen.add(later)
-    assert (seen.rows_read, seen.content["account"]) == (9, (8, 8, ""))
+    assert (seen.rows_read, seen.content["account"]) == (9, (8, 8, "", 0))
 
 
 def test_a_sheet_without_rows_has_empty_tables():

@@ -2,12 +2,14 @@
 
 import errno
 import os
+import shutil
 import unicodedata
 from pathlib import Path
 
 import pytest
 from refusals import refused
 
+from stages.lib.errors import UserError
 from stages.lib.ledger.source import (
     OLE2,
     content_digest,
@@ -15,6 +17,7 @@ from stages.lib.ledger.source import (
     file_size,
     find_files,
     fits,
+    unchanged_files,
 )
 
 
@@ -124,6 +127,63 @@ def test_the_kind_of_a_file_shows_in_its_first_bytes(tmp_path, head, kind):
     path = tmp_path / "a.pdf"
     path.write_bytes(head)
     assert file_kind(path) == kind
+
+
+@pytest.fixture
+def ledger(tmp_path) -> Path:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("Date,Amount\n")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda folder: (folder / "b.csv").write_text("Date,Amount\n1,2\n"), "b.csv"),
+        # As long as before, and saved as another file that takes its place.
+        (lambda folder: os.replace(shutil.copy(folder / "a.csv", folder / "x"), folder / "b.csv"),
+         "b.csv"),
+        (lambda folder: (folder / "b.csv").unlink(), "b.csv"),
+        (lambda folder: shutil.copy(folder / "a.csv", folder / "c.csv"), "c.csv"),
+        (shutil.rmtree, "a.csv"),
+    ],
+)  # fmt: skip
+def test_a_ledger_that_changes_while_it_is_read_is_refused(ledger, change, what):
+    output = ledger.parent / "output"
+    output.touch()
+    with (
+        refused("ledger-changed", what),
+        unchanged_files(str(ledger), ["*.csv"], [output]) as source,
+    ):
+        assert len(source.files) == 2
+        change(ledger)
+    assert not output.exists()
+    if ledger.exists():
+        with unchanged_files(str(ledger), ["*.csv"]):
+            pass
+
+
+def test_what_does_not_change_the_ledger_is_no_change(ledger):
+    output = ledger / "output"
+    output.touch()
+    with unchanged_files(str(ledger), ["*.csv"], [output]):
+        (ledger / "notes.md").touch()
+        (ledger / "~$a.csv").touch()
+        (ledger / "a.csv").chmod(0o444)
+    assert output.exists()
+
+
+def test_an_error_that_a_change_made_is_named_as_a_change(ledger):
+    def read(change: bool) -> None:
+        with unchanged_files(str(ledger), ["*"]):
+            if change:
+                (ledger / "a.csv").write_bytes(b"")
+            raise UserError("file-empty", "a.csv", "is empty", "write it again")
+
+    with refused("file-empty"):
+        read(change=False)
+    with refused("ledger-changed", "a.csv"):
+        read(change=True)
 
 
 def test_the_digest_depends_on_content_and_order(tmp_path):

@@ -62,9 +62,10 @@ def test_a_file_packed_with_gzip_is_unpacked(tmp_path):
 
 def test_an_encoding_that_does_not_exist_or_does_not_fit_is_refused(tmp_path):
     (tmp_path / "a.csv").write_bytes(b"abc")
-    with refused("encoding-unknown", "a.csv", "'utf-9'", "ingest.reading"):
-        text_of(tmp_path / "a.csv", "utf-9")
-    with refused("encoding-wrong", "a.csv", "utf-16", "ingest.reading"):
+    for name, nearest in [("utf-9", "utf_8"), ("CP-9490", "cp949"), ("zzz", "auto")]:
+        with refused("encoding-unknown", "a.csv", f"'{name}'", f"encoding: {nearest} in ingest"):
+            text_of(tmp_path / "a.csv", name)
+    with refused("encoding-wrong", "a.csv", "utf-16", "ingest.reading", "encoding: auto"):
         text_of(tmp_path / "a.csv", "utf-16")
 
 

@@ -3,9 +3,10 @@
 import pytest
 from ledger_files import HEADER, csv_text, ingest_params, many, names, places, read, write_xlsx
 
+from stages.lib.ledger.filling import is_filled
 from stages.lib.ledger.headers import Layout
-from stages.lib.ledger.rows import is_filled, read_columns
-from stages.lib.ledger.totals import find_totals
+from stages.lib.ledger.rows import read_columns
+from stages.lib.ledger.totals import find_totals, is_bare_total
 
 LAYOUT = Layout(1, HEADER, dict(zip(places(), range(6), strict=True)), 6)
 
@@ -102,3 +103,36 @@ def test_where_no_row_has_an_account_dates_and_categories_tell_transactions_from
     assert totals(rows, has_labels=False, **changes) == [False, False, True, True]
     filled_down = totals(rows, fill_down=["code"], **changes)
     assert filled_down == totals(rows, has_labels=False, **changes)
+
+
+def test_the_total_of_an_account_that_stands_above_its_rows_is_no_account():
+    """Accounts are words here, and only a name that is above them makes a total of `Total X`."""
+    rows = [
+        ["", "", "", "", "6100 · Office", ""],
+        ["", "", "", "9", "Total 6100 · OFFICE", ""],
+        ["", "", "", "9", "Summe: 6100 · Office", ""],
+        ["", "", "", "9", "6100 · Office Total", ""],
+        ["", "", "", "9", "Total for 6100 · Office with sub-accounts", ""],
+        ["", "", "", "", "Total 6100 · Office", ""],  # no amount: the heading of an account
+        ["", "", "", "9", "Total 6200 · Travel", ""],  # there is no such account
+        ["2020-04-16", "shop", "pens", "9", "Total 6100 · Office", ""],
+    ]
+    changes = {"patterns": {}, "total_words": ["total", "summe"]}
+    assert totals(rows, fill_down=["account"], **changes) == [
+        False, True, True, True, True, False, False, False
+    ]  # fmt: skip
+    assert totals(rows, **changes) == [False] * 8
+
+
+@pytest.mark.parametrize(
+    ("text", "is_bare"),
+    [
+        ("Total", True),
+        ("** TOTAL 12.50:", True),
+        ("total price", False),
+        ("", False),
+        ("12", False),
+    ],
+)
+def test_a_bare_total_has_numbers_and_signs_besides_its_name(text, is_bare):
+    assert is_bare_total(text, ingest_params("raw")) is is_bare

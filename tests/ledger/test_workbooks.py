@@ -1,9 +1,12 @@
 """Workbooks of every format are read; a damaged one is one line, even where its reader crashes."""
 
+import re
 import shutil
 import zipfile
+from datetime import date
 from pathlib import Path
 
+import ledger_files
 import pytest
 from ledger_files import HEADER, ROWS, csv_text, places, read, typed, write_ods, write_xlsx
 from refusals import refused
@@ -20,7 +23,7 @@ WRITERS = {
 
 
 def sheets(path: Path, *patterns: str) -> list[tuple[str, list[list]]]:
-    return [(name, list(rows)) for name, rows in workbook_sheets(path, patterns or ["*"])]
+    return [(s.name, list(s.rows)) for s in workbook_sheets(path, patterns or ["*"])]
 
 
 def rewrite(path: Path, part: str, change) -> None:
@@ -77,6 +80,72 @@ def test_an_archive_of_ledgers_is_named(tmp_path):
         archive.writestr("a.csv", csv_text([HEADER, *ROWS]))
     with refused("file-packed", "a.zip"):
         sheets(tmp_path / "a.zip")
+
+
+def hide_in_xls(path: Path) -> None:
+    """Hide the first sheet, and the second row of the second one; count from 1904."""
+    content = bytearray((DATA / "errors.xls").read_bytes())
+    content[content.index(b"\x05\0Empty") - 2] = 1  # hsState of BoundSheet8
+    rows = [match.start() for match in re.finditer(rb"\x08\x02\x10\x00", content)]
+    content[rows[1] + 16] |= 0x20  # fDyZero of Row
+    content[content.index(b"\x22\x00\x02\x00\x00\x00") + 4] = 1  # Date1904
+    path.write_bytes(content)
+
+
+def hide_in_xlsb(path: Path) -> None:
+    """Hide the sheet so that only a program can show it, and its second row; count from 1904."""
+    shutil.copy(DATA / "ledger.xlsb", path)
+    row = b"\x00\x19\x01" + bytes(7) + b"\x2c\x01\x00"  # BrtRowHdr, then fDyZero
+    changes = {
+        b"\x9c\x01\x1a\x00": b"\x9c\x01\x1a\x02",  # hsState of BrtBundleSh
+        b"\x99\x01\x0c\x20": b"\x99\x01\x0c\x21",  # f1904 of BrtWbProp
+        row + b"\x00": row + b"\x10",
+    }
+    for before, after in changes.items():
+        ledger_files.rewrite(path, lambda _, part, b=before, a=after: part.replace(b, a))
+
+
+def hide_in_ods(path: Path) -> None:
+    """Hide the sheet by its style, and its second row; count from 1904."""
+    write_ods(path, [HEADER, *ROWS])
+    style = (
+        b'<office:automatic-styles><style:style style:name="ta1" style:family="table">'
+        b'<style:table-properties table:display="false"/></style:style></office:automatic-styles>'
+    )
+    day = b'<table:calculation-settings><table:null-date table:date-value="1904-01-01"/>'
+    changes = {
+        b"<office:body>": style + b"<office:body>",
+        b"<office:spreadsheet>": b"<office:spreadsheet>" + day + b"</table:calculation-settings>",
+        b'table:name="S"': b'table:name="S" table:style-name="ta1"',
+        b"</table:table-row><table:table-row>": b"</table:table-row>"
+        b'<table:table-row table:visibility="collapse">',
+        b"xmlns:table=": b'xmlns:style="urn:oasis:names:tc:opendocument:xmlns:style:1.0" '
+        b"xmlns:table=",
+    }
+    for before, after in changes.items():
+        rewrite(path, "content.xml", lambda part, b=before, a=after: part.replace(b, a, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "hide", "found"),
+    [
+        ("a.xls", hide_in_xls, [("hidden", set()), ("visible", {2})]),
+        ("a.xlsb", hide_in_xlsb, [("very hidden", {2})]),
+        ("a.ods", hide_in_ods, [("hidden", {2})]),
+    ],
+)
+def test_what_other_formats_hide_is_found(tmp_path, name, hide, found):
+    hide(tmp_path / name)
+    books = list(workbook_sheets(tmp_path / name, ["*"]))
+    assert [(book.state, book.hidden_rows) for book in books] == found
+    assert {book.day_zero for book in books} == {date(1904, 1, 1)}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_nothing_is_hidden_where_nothing_says_so(tmp_path, name):
+    WRITERS[name](tmp_path / name)
+    (book,) = workbook_sheets(tmp_path / name, ["*"])
+    assert book[2:] == ("visible", set(), date(1899, 12, 30))
 
 
 @pytest.mark.parametrize("how", ["truncated", "garbage"])

@@ -6,6 +6,7 @@ from project import ROOT
 from stages.check import SECTIONS
 from stages.lib.params.agreement import check_agreement
 from stages.lib.params.files import load_params
+from stages.lib.params.preprocess import OtherFormat
 
 
 def errors(**changes: dict) -> list[tuple[str, str]]:
@@ -60,6 +61,24 @@ def test_accounts_from_names_need_a_column_of_names():
     assert errors(preprocess={"labels": labels}, ingest={"columns": columns}) == [
         ("needs-column", "params.yaml: preprocess.labels.masked_rule")
     ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "keys", "is_right"),
+    [
+        (["date", "posting_date"], {"date_order": "dmy"}, True),
+        (["date", "amount"], {"date_order": "dmy", "decimal": "comma"}, True),
+        (None, {"typed_dates": "as_is"}, True),
+        (["amount"], {"date_order": "dmy"}, False),
+        (["date"], {"decimal": "comma"}, False),
+        (["merchant"], {"decimal": "comma"}, False),
+        (["nobody"], {"typed_dates": "swapped"}, False),
+    ],
+)
+def test_other_formats_name_columns_of_dates_and_amounts(columns, keys, is_right):
+    entry = OtherFormat.model_validate({"match": "*", "columns": columns, **keys})
+    expected = ("unsuitable-column", "params.yaml: preprocess.other_formats[0].columns")
+    assert errors(preprocess={"other_formats": [entry]}) == ([] if is_right else [expected])
 
 
 def test_deepspeed_and_base_model_compute_in_the_same_precision():

@@ -36,6 +36,24 @@ def test_merges_that_contradict_each_other_are_refused(labels, found):
     assert "merge: " in error["msg"] and found in error["msg"]
 
 
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"match": "*"},
+        {"match": "*", "columns": ["date"]},
+        {"match": "", "decimal": "comma"},
+        {"match": "*", "columns": [], "decimal": "comma"},
+        {"match": "*", "date_order": "ydm"},
+        {"match": "*", "typed_dates": True},
+        {"match": "*", "decimal": "comma", "colums": ["amount"]},
+    ],
+)
+def test_an_entry_of_other_formats_says_something_that_exists(entry):
+    with pytest.raises(ValidationError) as caught:
+        preprocess_params(other_formats=[entry])
+    assert caught.value.errors()[0]["loc"][:2] == ("other_formats", 0)
+
+
 @pytest.mark.parametrize("key", ["pattern", "masked"])
 def test_what_is_no_regular_expression_is_refused(key):
     content = deepcopy(PREPROCESS)

@@ -6,7 +6,7 @@ from ledger_files import INGEST
 from raw_tables import ROLES, feature_params, preprocess_params
 
 from stages.lib.params.ingest import IngestParams
-from stages.lib.params.row_shape import MaskedKinds, ReadingRules, row_shape_of
+from stages.lib.params.row_shape import MaskedKinds, TextCase, row_shape_of
 
 
 def shape(preprocess=None, feature=None, ingest=None, roles=ROLES) -> dict:
@@ -22,10 +22,6 @@ def test_what_shapes_a_row():
     assert shape() == {
         "ingest.mask": ["email", "card", "resident_number", "bank_account", "phone"],
         "preprocess.case": "fold",
-        "preprocess.decimal": "point",
-        "preprocess.currency_words": ["cad", "원"],
-        "preprocess.credit_words": ["cr"],
-        "preprocess.date_order": "ymd",
         "feature.fields": ["vendor", "memo", "amount_bucket"],
         "feature.amount_column": "amount",
         "feature.credit_column": None,
@@ -43,6 +39,14 @@ def test_guards_shape_no_row():
     assert changed == shape()
 
 
+def test_how_files_are_read_shapes_no_row():
+    changed = shape(
+        ingest={"total_words": [], "wrapped": ["memo"], "required": ["memo"]},
+        preprocess={"decimal": "comma", "date_order": "dmy", "currency_words": []},
+    )
+    assert changed == shape()
+
+
 def test_the_date_column_counts_where_a_date_is_visible():
     roles = {**ROLES, "posted": "date"}
     feature = {"fields": ["memo", "posted"]}
@@ -52,7 +56,7 @@ def test_the_date_column_counts_where_a_date_is_visible():
 def test_whole_sections_and_their_parts_have_the_same_shape():
     sections = SimpleNamespace(
         ingest=MaskedKinds.model_validate(INGEST),
-        preprocess=ReadingRules.model_validate(preprocess_params().model_dump()),
+        preprocess=TextCase.model_validate(preprocess_params().model_dump()),
         feature=feature_params(),
     )
     assert row_shape_of(sections, ROLES) == shape()

@@ -87,9 +87,11 @@ def amount_marks(currency_words: tuple[str, ...], credit_words: tuple[str, ...])
     words, credits = _words(list(currency_words)), _words(list(credit_words))
     # US$, but CR$ is a credit.
     lettered = rf"(?!(?:{credits})[{signs}])[A-Z]{{1,3}}[{signs}]"
+    # One sign that another program could not read is U+FFFD for each of its bytes.
+    sign = rf"(?:[{signs}]|\ufffd+)"
     currency = (
-        rf"^(?:{lettered}|[{signs}]|(?:{words})(?![a-z]))"
-        rf"|(?:[{signs}]|(?<![a-z])(?:{lettered}|{words}))$"
+        rf"^(?:{lettered}|{sign}|(?:{words})(?![a-z])(?:\.(?!\d))?)"
+        rf"|(?:{sign}|(?<![a-z])(?:{lettered}|{words})\.?)$"
     )
     credit = rf"^(?:{credits})(?![a-z])\.?|(?<![a-z])(?:{credits})\.?$"
     return re.compile(currency, re.I), re.compile(credit, re.I)

@@ -4,9 +4,10 @@ A cell becomes text that means the same: 2401.0 of a workbook is '2401', a date 
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, time
 from decimal import Decimal
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -25,6 +26,8 @@ class Records(NamedTuple):
         The rows are from a text file, so each should have as many cells as the header.
     has_bad_bytes : bool
         Some cells have bytes that the encoding of the file does not know, as surrogates (PEP 383).
+    unwanted : dict of int to str
+        Lines to leave out, with the reason.
     """
 
     rows: list[list]
@@ -32,6 +35,7 @@ class Records(NamedTuple):
     broken: Sequence[tuple[int, str]] = ()
     is_text: bool = False
     has_bad_bytes: bool = False
+    unwanted: Mapping[int, str] = MappingProxyType({})
 
 
 def cell_text(cell: object) -> str:

@@ -1,6 +1,7 @@
 """Clean one column by its role, and say which of its cells refuse their row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import date
 from functools import partial
 from typing import NamedTuple
 
@@ -10,10 +11,18 @@ import pyarrow.compute as pc
 from stages.lib.ledger.accounts import find_codes, fits_pattern, unmask_codes
 from stages.lib.ledger.amounts import parse_amounts
 from stages.lib.ledger.date_doubts import Place, doubtful_days
+from stages.lib.ledger.date_orders import is_typed, swap_day
 from stages.lib.ledger.dates import parse_date
+from stages.lib.ledger.formats import Format, read_by_format
 from stages.lib.ledger.values import map_values
+from stages.lib.ledger.zero_dates import is_zero_date
 from stages.lib.normalize import clean_text, is_error
 from stages.lib.params.preprocess import Labels, PreprocessParams
+
+UNREAD_AMOUNT, UNREAD_DATE = "unreadable amount", "unreadable date"
+DOUBTFUL_DATE = "five digits: days, or a date without its zero?"
+ZERO_DATE, LOST_SIGN = "date of zeros", "lost currency sign"
+NO_ACCOUNT = "no valid account"
 
 
 class Column(NamedTuple):
@@ -26,11 +35,14 @@ class Column(NamedTuple):
         Reasons to refuse a row, and the rows; the first reason of a row counts.
     emptied : int
         Cells that had content and are empty now.
+    noted : list of (str, Array of bool)
+        What a user should know of cells that refuse no row, and the rows.
     """
 
     values: pa.Array
     refused: list[tuple[str, pa.Array]]
     emptied: int = 0
+    noted: Sequence[tuple[str, pa.Array]] = ()
 
 
 def _count(chosen: pa.Array) -> int:
@@ -49,13 +61,19 @@ def clean_texts(cells: pa.Array, case: str) -> Column:
     return Column(map_values(texts, clean, pa.string()), [], _count(error))
 
 
-def clean_amounts(cells: pa.Array, params: PreprocessParams) -> Column:
+def clean_amounts(raw: pa.Table, name: str, params: PreprocessParams) -> Column:
     """Return amounts as float64, null where a cell is empty or not read."""
-    amounts = parse_amounts(cells, params.decimal, params.currency_words, params.credit_words)
+
+    def read(cells: pa.Array, how: Format) -> pa.Array:
+        return parse_amounts(cells, how.decimal, params.currency_words, params.credit_words)
+
+    cells = raw[name].combine_chunks()
+    amounts = read_by_format(raw, name, params, read)
     unread = _unread(cells, amounts)
+    lost = (LOST_SIGN, pc.and_(pc.match_substring(cells, "\ufffd"), pc.is_valid(amounts)))
     if params.unreadable_amount == "reject":
-        return Column(amounts, [("unreadable amount", unread)])
-    return Column(amounts, [], _count(unread))
+        return Column(amounts, [(UNREAD_AMOUNT, unread)], 0, [lost])
+    return Column(amounts, [], _count(unread), [lost, (UNREAD_AMOUNT, unread)])
 
 
 def clean_dates(raw: pa.Table, name: str, params: PreprocessParams, places: set[Place]) -> Column:
@@ -70,16 +88,28 @@ def clean_dates(raw: pa.Table, name: str, params: PreprocessParams, places: set[
         Where five digits may be Excel's count of days, or a date that lost its zero.
     """
     cells = raw[name].combine_chunks()
-    days = map_values(cells, partial(parse_date, order=params.date_order), pa.date32())
-    refused = []
+    days, refused = read_by_format(raw, name, params, _days), []
     if places:
         doubtful = doubtful_days(raw, name, places)
         days = pc.if_else(doubtful, None, days)
-        refused.append(("five digits: days, or a date without its zero?", doubtful))
-    unread = _unread(cells, days)
+        refused.append((DOUBTFUL_DATE, doubtful))
+    zero = is_zero_date(cells)
+    days = pc.if_else(zero, None, days)
+    unread = pc.and_not(_unread(cells, days), zero)
     if params.unreadable_date == "reject":
-        return Column(days, [*refused, ("unreadable date", unread)])
-    return Column(days, [], _count(unread))
+        return Column(days, [*refused, (UNREAD_DATE, unread)], _count(zero), [(ZERO_DATE, zero)])
+    emptied = _count(zero) + _count(unread)
+    return Column(days, [], emptied, [(ZERO_DATE, zero), (UNREAD_DATE, unread)])
+
+
+def _days(cells: pa.Array, how: Format) -> pa.Array:
+    def read(text: str) -> date | None:
+        day = parse_date(text, how.date_order)
+        if day and how.typed_dates == "swapped" and is_typed(text):
+            return swap_day(day)
+        return day
+
+    return map_values(cells, read, pa.date32())
 
 
 def _unread(cells: pa.Array, values: pa.Array) -> pa.Array:
@@ -110,6 +140,6 @@ def clean_labels(
         ("spreadsheet error", _errors(cells)),
         ("masked account", hidden),
         ("retired account", pc.is_in(codes, pa.array(labels.retire, pa.string()))),
-        ("no valid account", pc.invert(fits_pattern(codes, labels.pattern))),
+        (NO_ACCOUNT, pc.invert(fits_pattern(codes, labels.pattern))),
     ]
     return Column(codes, refused)

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stages.lib.contracts.names import MASKED, ORIGIN
+from stages.lib.contracts.names import ORIGIN
 from stages.lib.contracts.preprocess import rejects_schema, transactions_schema
 from stages.lib.contracts.roles import column_of_role, column_roles
+from stages.lib.ledger.account_spellings import count_forms
 from stages.lib.ledger.accounts import (
     chart_of_accounts,
     count_accounts,
@@ -24,6 +25,7 @@ from stages.lib.ledger.accounts import (
     unique_codes,
 )
 from stages.lib.ledger.clean_columns import (
+    NO_ACCOUNT,
     Column,
     clean_amounts,
     clean_dates,
@@ -31,10 +33,14 @@ from stages.lib.ledger.clean_columns import (
     clean_texts,
 )
 from stages.lib.ledger.cleaning_report import Tally
-from stages.lib.ledger.date_doubts import Place, dates_of_digits, may_lack_zeros
+from stages.lib.ledger.date_doubts import dates_of_digits, may_lack_zeros
+from stages.lib.ledger.duplicates import KEPT, REFUSED, Listed, find_repeated, list_rows
+from stages.lib.ledger.format_findings import Told
+from stages.lib.ledger.format_scan import FormatScan, find_formats, scan_formats
+from stages.lib.ledger.formats import Place, format_of
+from stages.lib.ledger.noted_cells import REPEATED, Noted, note_cells, note_rows
 from stages.lib.parallel import map_ordered
 from stages.lib.params.preprocess import PreprocessParams
-from stages.lib.tables import number_groups, row_digests
 
 # Reads the same rows at each call. Other processes call it too, so it must be picklable.
 Group = Callable[[], pa.Table]
@@ -53,15 +59,20 @@ class Cleaned(NamedTuple):
         The chart of accounts. Without labels it is empty.
     report : dict
         Counts of rows, reasons and emptied cells.
+    remarks : list of str
+        What a user should look at, one line each.
     """
 
     transactions: pa.Table
     rejects: pa.Table
     accounts: pa.Table
     report: dict
+    remarks: list[str]
 
 
-def clean_rows(raw: pa.Table, params: PreprocessParams, *, has_labels: bool = True) -> Cleaned:
+def clean_rows(
+    raw: pa.Table, params: PreprocessParams, *, has_labels: bool = True, is_ledger: bool = True
+) -> Cleaned:
     """Return the rows of a ledger in clean form.
 
     Parameters
@@ -72,19 +83,25 @@ def clean_rows(raw: pa.Table, params: PreprocessParams, *, has_labels: bool = Tr
     has_labels : bool
         False for new rows, which have no account yet. Their accounts are left empty. No row is
         refused for its account or as a duplicate, and only a table without any good row is an
-        error.
+        error; what else would be one is a remark.
+    is_ledger : bool
+        These are all rows of the ledger, not new ones.
 
     Raises
     ------
     UserError
-        All rows were refused, or more than ``params.max_reject_fraction``.
+        As `Tally.check`.
     """
-    (part,) = clean_groups([partial(_same, raw)], params, has_labels=has_labels)
     tally = Tally()
+    groups = [partial(_same, raw)]
+    (part,) = clean_groups(
+        groups, params, has_labels=has_labels, is_ledger=is_ledger, tell=tally.told.append
+    )
     tally.add(*part)
-    tally.check(len(raw), params.max_reject_fraction if has_labels else 1.0)
+    tally.check(len(raw), params, has_labels)
     accounts = chart_of_accounts(tally.accounts)
-    return Cleaned(part.taken, part.rejects, accounts, tally.report())
+    report = tally.report()
+    return Cleaned(part.taken, part.rejects, accounts, report, report.get("remarks", []))
 
 
 def _same(table: pa.Table) -> pa.Table:
@@ -92,12 +109,17 @@ def _same(table: pa.Table) -> pa.Table:
 
 
 class Part(NamedTuple):
-    """The clean rows of one group, and what was refused, emptied and counted there."""
+    """The clean rows of one group, and what was refused, emptied, counted and noted there.
+
+    `forms` are those of accounts that the pattern refuses.
+    """
 
     taken: pa.Table
     rejects: pa.Table
     emptied: Counter
     accounts: Counter
+    noted: Noted
+    forms: Counter
 
 
 def clean_groups(
@@ -105,8 +127,10 @@ def clean_groups(
     params: PreprocessParams,
     *,
     has_labels: bool = True,
+    is_ledger: bool = True,
     workers: int = 1,
     progress: Callable[[], object] = lambda: None,
+    tell: Callable[[Told], object] = lambda told: None,
 ) -> Iterator[Part]:
     """Yield the clean rows of each group, in order.
 
@@ -115,24 +139,30 @@ def clean_groups(
     groups : list of Group
         Together, all rows of the ledger.
     params : PreprocessParams
-    has_labels : bool
+    has_labels, is_ledger : bool
         As in `clean_rows`.
     workers : int
         Number of processes; 1: this process.
     progress : callable
         Called twice for each group: when it is scanned, and when it is clean.
+    tell : callable
+        Takes each line about files that write dates or amounts in another way.
     """
     scan = partial(scan_group, params=params, has_labels=has_labels)
     scans = []
     for _, seen in map_ordered(scan, groups, workers):
         scans.append(seen)
         progress()
+    for told in find_formats([scan.formats for scan in scans], params, is_ledger):
+        tell(told)
     clean = partial(
         clean_group, params=params, has_labels=has_labels, context=find_context(scans, params)
     )
-    reject_repeated = has_labels and params.duplicates == "reject"
-    tasks = list(zip(groups, find_repeated(scans, reject_repeated), strict=True))
-    del scans  # 16 bytes a row
+    repeated = find_repeated(
+        [scan.rows for scan in scans], params.duplicates if has_labels else "keep"
+    )
+    tasks = list(zip(groups, repeated, strict=True))
+    del scans  # 20 bytes a row
     for _, part in map_ordered(clean, tasks, workers):
         yield part
         progress()
@@ -146,17 +176,19 @@ class Scan(NamedTuple):
 
     Attributes
     ----------
-    digests : ndarray of uint64, (rows, 2)
-        Equal for equal rows.
+    rows : Listed
+        Which of them are equal.
     names : Counter
         Rows of each (account name, code).
     dates : dict of (file, column) to set of str
         Date cells of five or six digits.
+    formats : FormatScan
     """
 
-    digests: np.ndarray
+    rows: Listed
     names: Counter
     dates: dict[Place, set[str]]
+    formats: FormatScan
 
 
 def scan_group(group: Group, params: PreprocessParams, has_labels: bool) -> Scan:
@@ -167,7 +199,7 @@ def scan_group(group: Group, params: PreprocessParams, has_labels: bool) -> Scan
         names = count_names(raw, params.labels)
     for name in (name for name, role in roles.items() if role == "date"):
         dates |= dates_of_digits(raw, name)
-    return Scan(row_digests(raw, [*roles, MASKED]), names, dates)
+    return Scan(list_rows(raw), names, dates, scan_formats(raw))
 
 
 class Context(NamedTuple):
@@ -192,23 +224,12 @@ def find_context(scans: list[Scan], params: PreprocessParams) -> Context:
         names.update(scan.names)
         for place, cells in scan.dates.items():
             dates[place] |= cells
-    order = params.date_order
-    doubtful = {place for place, cells in dates.items() if may_lack_zeros(cells, order)}
+    doubtful = {
+        place
+        for place, cells in dates.items()
+        if may_lack_zeros(cells, format_of(*place, params).date_order)
+    }
     return Context(unique_codes(names), doubtful)
-
-
-def find_repeated(scans: list[Scan], reject: bool) -> list[np.ndarray]:
-    """Return for each group which rows repeat an earlier row of any group, bool (rows,) each.
-
-    If `reject` is false, all are False.
-    """
-    sizes = [len(scan.digests) for scan in scans]
-    repeated = np.zeros(sum(sizes), bool)
-    if reject:
-        repeated = number_groups(np.concatenate([s.digests for s in scans])) != np.arange(
-            sum(sizes)
-        )
-    return np.split(repeated, np.cumsum(sizes)[:-1])
 
 
 # One group of rows
@@ -221,8 +242,8 @@ def clean_group(
 
     Parameters
     ----------
-    task : (Group, ndarray of bool, (rows,))
-        The rows, and which of them repeat an earlier one.
+    task : (Group, ndarray of uint8, (rows,))
+        The rows, and which of them repeat an earlier one, as `find_repeated` returns it.
     params : PreprocessParams
     has_labels : bool
     context : Context
@@ -235,7 +256,7 @@ def clean_group(
         for name, column in columns.items()
         for reason, rows in column.refused
     ]
-    reason, place = first_reasons([*refused, ("duplicate", "", repeated)], len(raw))
+    reason, place = first_reasons([*refused, ("duplicate", "", repeated == REFUSED)], len(raw))
     good = pa.array(reason == "")
     schema = transactions_schema(raw.schema)
     arrays = [raw[name] if name in ORIGIN else columns[name].values for name in schema.names]
@@ -248,7 +269,13 @@ def clean_group(
         written = column_of_role(raw, "label").filter(good)
         accounts = count_accounts(taken, written, params.labels)
     emptied = Counter({name: column.emptied for name, column in columns.items()})
-    return Part(taken, rejects, emptied, accounts)
+    noted = note_cells(raw, columns, reason, place)
+    note_rows(noted, raw, REPEATED, (reason == "") & (repeated == KEPT))
+    forms = Counter()
+    if has_labels:
+        unknown = pa.array(reason == NO_ACCOUNT)
+        forms = count_forms(column_of_role(raw, "label").filter(unknown), params.labels)
+    return Part(taken, rejects, emptied, accounts, noted, forms)
 
 
 def clean_columns(
@@ -264,7 +291,7 @@ def clean_columns(
             case "label_name":
                 columns[name] = clean_texts(cells, "keep")
             case "amount":
-                columns[name] = clean_amounts(cells, params)
+                columns[name] = clean_amounts(raw, name, params)
             case "date":
                 columns[name] = clean_dates(raw, name, params, context.doubtful)
             case "label" if has_labels:

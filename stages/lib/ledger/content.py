@@ -1,12 +1,14 @@
 """See whether the cells of a column look like what the column should have."""
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.lib.ledger.privacy import mask_personal
+from stages.lib.ledger.zero_dates import is_zero_date
 from stages.lib.params.ingest import IngestParams
 
 # This many cells of a part are compared with the role of their column, and this many different
@@ -40,33 +42,54 @@ DATE = (
 
 
 class Content(NamedTuple):
-    """Of the cells of a column: how many are filled, how many of them look right, and one that does
-    not ("" if all do), with personal data masked."""
+    """Of the cells of a column: how many are filled, how many of them look right, and the first one
+    that does not ("" if all do), with personal data masked, and its row."""
 
     filled: int
     right: int
     wrong: str
+    row: int = 0
 
 
-def check_content(columns: dict[str, pa.Array], params: IngestParams) -> dict[str, Content]:
-    """Return the content of each column that has a pattern, dates or amounts."""
-    checks = {
-        name: rf"^(?:{params.patterns[name]})$"
-        if name in params.patterns
-        else {"date": DATE, "amount": AMOUNT}.get(params.columns[name].role)
-        for name in columns
-    }
+def expected_pattern(name: str, params: IngestParams) -> str | None:
+    """Return the regular expression that cells of a column fit; None if all cells do."""
+    if name in params.patterns:
+        return rf"^(?:{params.patterns[name]})$"
+    return {"date": DATE, "amount": AMOUNT}.get(params.columns[name].role)
+
+
+def fitting(cells: pa.Array, pattern: str) -> pa.Array:
+    """Return which of `cells` fit `pattern`, as `preprocess` reads them: full-width digits and hard
+    spaces are no mistake."""
+    cells = pc.utf8_trim_whitespace(pc.utf8_normalize(cells, form="NFKC"))
+    return pc.match_substring_regex(cells, pattern)
+
+
+def check_content(
+    columns: dict[str, pa.Array], lines: Sequence[int], params: IngestParams
+) -> dict[str, Content]:
+    """Return the content of each column that has a pattern, dates or amounts.
+
+    Parameters
+    ----------
+    lines : sequence of int
+        The number of each row.
+    """
     found = {}
-    for name, pattern in checks.items():
-        if pattern:
-            # As `preprocess` reads them: full-width digits and hard spaces are no mistake.
-            cells = pc.utf8_normalize(columns[name].slice(0, CHECKED_CELLS), form="NFKC")
-            cells = pc.utf8_trim_whitespace(cells)
-            cells = cells.filter(pc.not_equal(cells, ""))
-            right = pc.match_substring_regex(cells, pattern)
-            wrong = cells.filter(pc.invert(right)).slice(0, 1).to_pylist()
-            example = mask_personal(wrong[0], params.mask)[0] if wrong else ""
-            found[name] = Content(len(cells), pc.sum(right).as_py() or 0, example)
+    for name in columns:
+        if pattern := expected_pattern(name, params):
+            cells = columns[name].slice(0, CHECKED_CELLS)
+            filled = pc.not_equal(pc.utf8_trim_whitespace(cells), "")
+            if pattern == DATE:
+                filled = pc.and_not(filled, is_zero_date(cells))
+            wrong = pc.and_not(filled, fitting(cells, pattern))
+            count, bad = pc.sum(filled).as_py() or 0, pc.sum(wrong).as_py() or 0
+            content = Content(count, count - bad, "")
+            if bad:
+                first = pc.index(wrong, True).as_py()
+                example = mask_personal(cells[first].as_py().strip(), params.mask)[0]
+                content = content._replace(wrong=example, row=lines[first])
+            found[name] = content
     return found
 
 

@@ -1,6 +1,7 @@
 """Cut the text of a file into records of cells, whatever its delimiters and quotes are."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
@@ -10,15 +11,19 @@ from stages.lib.ledger.text_files import Block
 
 DELIMITERS = {"comma": ",", "tab": "\t", "semicolon": ";", "pipe": "|"}
 # backslash: double quotes, with \" for one inside, as databases export it.
-# spaced: double quotes with a space in front.
+# spaced: double quotes with spaces before and after them.
 QUOTES = {"double": '"', "none": "", "single": "'", "backslash": '\\"', "spaced": ' "'}
+# Characters that Unicode keeps free for such uses. The reader of the standard library knows only
+# delimiters of one sign, so one of these replaces a longer one.
+_STAND_INS = [chr(code) for code in range(0xFDD0, 0xFDF0)]
 
 # A cell may be as long as a block. Unclosed quotes are found by other means.
 csv.field_size_limit(1 << 30)
 
 
 class Dialect(NamedTuple):
-    """How a text file is written: its encoding, a key of `DELIMITERS`, a key of `QUOTES`."""
+    """How a text file is written: its encoding, a key of `DELIMITERS` or the delimiter itself, a
+    key of `QUOTES`."""
 
     encoding: str
     delimiter: str
@@ -45,6 +50,14 @@ def _has_swallowed(inner: list[str], row: list[str], delimiter: str) -> bool:
     return len(row) > 3 and all(line.count(delimiter) == len(row) - 1 for line in inner)
 
 
+def _without_spaces_after_quotes(text: str, delimiter: str) -> str:
+    """Return `text` without the spaces between a closing quote and a delimiter or line end, which
+    the reader does not skip. An even number of quotes closes a cell only if it is empty."""
+    end = f"(?={re.escape(delimiter)}|$)"
+    text = re.sub(rf'(^|{re.escape(delimiter)}) *"" +{end}', r"\1", text, flags=re.M)
+    return re.sub(rf'(?<!")((?:"")*") +{end}', r"\1", text, flags=re.M)
+
+
 def read_records(block: Block, dialect: Dialect, last: bool) -> tuple[Records, Block | None]:
     """Return the records of `block`, and the rest: the block that begins with a record that is
     still open at the end, if there is one.
@@ -59,9 +72,30 @@ def read_records(block: Block, dialect: Dialect, last: bool) -> tuple[Records, B
     last : bool
         Nothing follows the block: a record that is open at its end is `broken`, too.
     """
-    delimiter, quote = DELIMITERS[dialect.delimiter], QUOTES[dialect.quote]
+    given = DELIMITERS.get(dialect.delimiter, dialect.delimiter)
+    if len(given) == 1:
+        return _read_records(block, given, QUOTES[dialect.quote], last)
+    sign = next(sign for sign in _STAND_INS if sign not in block.text)
+    replaced = block._replace(text=block.text.replace(given, sign))
+    records, rest = _read_records(replaced, sign, QUOTES[dialect.quote], last)
+    # What is left of it was in quotes.
+    rows = [
+        [cell.replace(sign, given) if sign in cell else cell for cell in row]
+        for row in records.rows
+    ]
+    broken = [(line, text.replace(sign, given)) for line, text in records.broken]
+    rest = rest and rest._replace(text=rest.text.replace(sign, given))
+    return records._replace(rows=rows, broken=broken), rest
+
+
+def _read_records(
+    block: Block, delimiter: str, quote: str, last: bool
+) -> tuple[Records, Block | None]:
     has_bad_bytes = not is_encodable(block.text)
-    lines = block.text.split("\n")
+    text = block.text
+    if quote.startswith(" ") and delimiter != " " and '" ' in text:
+        text = _without_spaces_after_quotes(text, delimiter)
+    lines = text.split("\n")
     lines = [line + "\n" for line in lines[:-1]] + lines[-1:] * bool(lines[-1])
     if not quote or (quote[-1] not in block.text and "\\" not in quote):
         rows = list(_reader(lines, delimiter, ""))

@@ -6,9 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from stages.lib.ledger.dates import parse_date
-
-# A file of the ledger, and one of its columns.
-Place = tuple[str, str]
+from stages.lib.ledger.formats import Place
 
 
 def dates_of_digits(raw: pa.Table, name: str) -> dict[Place, set[str]]:

@@ -12,13 +12,15 @@ where the encoding cannot be told. ``python -m benchmarks.encodings`` compares b
 import codecs
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain, pairwise
 from pathlib import Path
 from typing import NamedTuple
 
 from stages.lib.errors import UserError
 from stages.lib.ledger.opening import DAMAGED, damaged, unpacked
+from stages.lib.ledger.other_formats import check_format
+from stages.lib.ledger.privacy import mask_personal
 
 _BOMS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -27,17 +29,11 @@ _BOMS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# How files begin that are not text, or are not text with one record a line.
-_NO_TEXT = re.compile(
-    rb"(?P<packed>PK\x03\x04|\xd0\xcf\x11\xe0|\x1f\x8b|PAR1|\x28\xb5\x2f\xfd|7z\xbc\xaf|BZh\d|\xfd7zXZ)"
-    rb"|ARROW1\0|SQLite format 3\0|\x89PNG|\xff\xd8\xff|%PDF|\{\\rtf"
-    rb"|(?:\xef\xbb\xbf)?\s*<(?:[?!]|(?:html|table|meta|head|style|div)\b)",
-    re.I,
-)
 _CHUNK_BYTES = 1 << 20
 # This many lines that are not ASCII show the encoding, and this many bytes of them.
 _SAMPLE_LINES = 5_000
 _SAMPLE_BYTES = 1 << 16
+_SHOWN_CHARS = 60
 _WHERE_NAMED = "in ingest.reading (encoding: ...)"
 
 # Letters of German, French, Spanish, Portuguese, Italian, Dutch and the Nordic languages.
@@ -118,6 +114,8 @@ _SIGN = re.compile(
     r"(?<![^\x00-\x7f])(?:[’–]|(?<![a-zA-Z])[£€¥§°±²³µ·½¼¾‘•…—™©®ªº¿¡]|[£€°²³½™®ªº…—](?![a-zA-Z]))"
     r"(?![^\x00-\x7f])|(?<!\w)[“„«¿¡](?=\w)|(?<=\w)[”“»](?!\w)"
 )
+# ¤ ¦ § ¨ ¬ ¶ · in most encodings of one byte a letter: signs that may be delimiters.
+_DELIMITER_BYTES = b"\xa4\xa6\xa7\xa8\xac\xb6\xb7"
 _RUN = re.compile(r"[^\x00-\x7f]{4,}")
 _MIXED = re.compile(r"[a-zA-Z][^\W\d_a-zA-Z]|[^\W\d_a-zA-Z][a-zA-Z]")
 
@@ -236,25 +234,38 @@ def _read_lines(chunks: Iterable[bytes]) -> _Lines:
     return _Lines(is_utf8 and not decoder.getstate()[0], utf8, others)
 
 
-def _refuse_other_files(path: Path, head: bytes) -> None:
-    if not (found := _NO_TEXT.match(head)):
-        return
-    if found["packed"]:
-        raise UserError("file-packed", path, "is a packed file, not text", "unpack it")
-    raise UserError(
-        "file-not-a-ledger",
-        path,
-        "is a PDF, HTML or XML file, a picture or a database",
-        "save it as .xlsx or .csv, or leave it out of ingest.files",
-    )
+def _without_delimiters(lines: list[bytes]) -> bytes:
+    """Return the text of `lines` without a byte that may be their delimiter, because each of them
+    has it equally often: it says nothing about the letters."""
+    counts = {byte: {line.count(byte) for line in lines} for byte in _DELIMITER_BYTES}
+    even = [b for b, found in counts.items() if len(lines) > 1 and len(found) == 1 < max(found)]
+    return b"\n".join(lines).translate(None, bytes(even))
 
 
-def find_encoding(path: Path) -> str:
+def _in_each(line: bytes, mask: Sequence[str]) -> str:
+    """Return what `line` is in the likeliest encodings, around its first byte over 127."""
+    shares = {name: _share(line, name, letters) for name, letters, _ in _CANDIDATES}
+    best = sorted(shares, key=shares.get, reverse=True)[:3]
+    texts = {name: mask_personal(line.decode(name, "replace"), mask)[0] for name in best}
+    starts = {
+        name: next((i for i, char in enumerate(text) if char > "\x7f"), 0)
+        for name, text in texts.items()
+    }
+    shown = {name: text[max(0, starts[name] - 20) :][:_SHOWN_CHARS] for name, text in texts.items()}
+    return ", ".join(f"{text!r} in {name}" for name, text in shown.items())
+
+
+def find_encoding(path: Path, mask: Sequence[str] = ()) -> str:
     """Return the encoding of the text file at `path`; the file may be packed with gzip.
 
     The beginning of the file decides if it can. If not, all bytes count: the file is UTF-8 if at
     least half of its lines with bytes over 127 are. If fewer are, the letters decide that these
     lines would have in other encodings.
+
+    Parameters
+    ----------
+    mask : sequence of str
+        Kinds of personal data to mask in messages.
 
     Raises
     ------
@@ -266,7 +277,7 @@ def find_encoding(path: Path) -> str:
     try:
         with open(path, "rb") as packed, unpacked(packed) as file:
             head = file.read(_CHUNK_BYTES)
-            _refuse_other_files(path, head)
+            check_format(path, head)
             if name := _head_encoding(head):
                 return name
             lines = _read_lines(chain([head], iter(lambda: file.read(_CHUNK_BYTES), b"")))
@@ -274,17 +285,22 @@ def find_encoding(path: Path) -> str:
         raise damaged(path, error) from None
     if lines.is_utf8 or lines.utf8 >= len(lines.others):
         return "utf-8"
-    found = guess_encoding(b"\n".join(lines.others)[:_SAMPLE_BYTES])
+    found = guess_encoding(_without_delimiters(lines.others)[:_SAMPLE_BYTES])
     if found is None:
         raise UserError(
-            "encoding-unclear", path, "its encoding cannot be told", f"name it {_WHERE_NAMED}"
+            "encoding-unclear",
+            path,
+            f"its encoding cannot be told; a line of it is {_in_each(lines.others[0], mask)}",
+            f"name the right one {_WHERE_NAMED}",
         )
     # Text with one byte a letter is hardly ever UTF-8 by chance.
     if lines.utf8 and found not in WIDE:
         raise UserError(
             "encoding-mixed",
             path,
-            f"some lines are in utf-8, others in {found}",
-            f"convert the file, or name the encoding that counts {_WHERE_NAMED}",
+            f"some lines are in utf-8, others in {found}; one of these is "
+            f"{_in_each(lines.others[0], mask)}",
+            f"convert the file, or name the encoding that counts {_WHERE_NAMED}; lines in the "
+            "other one are refused",
         )
     return found

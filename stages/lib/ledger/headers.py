@@ -1,16 +1,17 @@
 """Find the header of a sheet, and which of the ledger's columns is where."""
 
 from collections import Counter
-from functools import lru_cache
 from typing import NamedTuple
 
 from stages.lib.errors import UserError
 from stages.lib.ledger.cells import cell_text
-from stages.lib.ledger.privacy import mask_personal
-from stages.lib.normalize import clean_text
+from stages.lib.ledger.header_hints import complete_row, header_not_found
+from stages.lib.ledger.header_names import match_header
 from stages.lib.params.ingest import IngestParams, Reading
 
 HEADER_SEARCH_ROWS = 50
+# If there is no header among these rows, it is looked for in so many, to say where it is.
+HINT_ROWS = 500
 
 
 class Layout(NamedTuple):
@@ -36,49 +37,10 @@ class Layout(NamedTuple):
 
 NO_LAYOUT = Layout(0, [], {}, 0)
 
-# Turkish has an i with a dot and one without, each with a capital of its own.
-_ONE_I = str.maketrans({"ı": "i", "\u0307": None})
 
-
-@lru_cache(maxsize=10_000)
-def header_key(text: str) -> str:
-    """Return what all spellings of a header cell share: no case, spaces, full width, or invisible
-    characters."""
-    return "".join(clean_text(text, "fold").split()).translate(_ONE_I)
-
-
-def name_cells(header: list) -> list[str]:
-    """Return the name of each cell of a header row: its text; where n cells read alike,
-    ``text (2 of n)`` for the second."""
-    texts = [" ".join(cell_text(cell).split()) for cell in header]
-    total, seen, names = Counter(map(header_key, texts)), Counter(), []
-    for text in texts:
-        key = header_key(text)
-        seen[key] += 1
-        alone = total[key] == 1 or not key
-        names.append(text if alone else f"{text} ({seen[key]} of {total[key]})")
-    return names
-
-
-def match_header(header: list, names: dict[str, list[str]]) -> dict[str, int]:
-    """Return ``{column: place}`` for the cells of a header row.
-
-    Parameters
-    ----------
-    header : list
-    names : dict of str to list of str
-        The spellings of each column. Where n cells share a name, ``name (2 of n)`` is the second,
-        and the name alone fits none.
-    """
-    place = {header_key(name): position for position, name in enumerate(name_cells(header))}
-    found = {
-        name: next((place[key] for key in map(header_key, spellings) if key in place), None)
-        for name, spellings in names.items()
-    }
-    return {name: position for name, position in found.items() if position is not None}
-
-
-def find_layout(where: str, rows: list[list], reading: Reading, params: IngestParams) -> Layout:
+def find_layout(
+    where: str, rows: list[list], reading: Reading, params: IngestParams, explain: bool = True
+) -> Layout:
     """Return the layout of a sheet from its first rows.
 
     The header is the first of the rows that name the most columns. It must name every required
@@ -91,6 +53,8 @@ def find_layout(where: str, rows: list[list], reading: Reading, params: IngestPa
         The file and sheet, for messages.
     rows : list of list
         Cells of the first rows.
+    explain : bool
+        Look for the cause if there is no header, which takes time.
 
     Raises
     ------
@@ -106,9 +70,11 @@ def find_layout(where: str, rows: list[list], reading: Reading, params: IngestPa
         cell_text(cell).encode("utf-8", "backslashreplace").decode()
         for cell in (rows[best] if best >= 0 else [])
     ]
-    _check_required(where, best, header, places, params)
-    width = len(header) if header else max(map(len, rows), default=0)
-    _check_places(where, places, width)
+    if lacking := [name for name in params.required if name not in places]:
+        if not explain:
+            raise UserError("header-not-found", where, ", ".join(lacking))
+        raise header_not_found(where, rows[:HINT_ROWS], best, lacking, reading, params)
+    _check_places(where, places, header, max(map(len, rows), default=0))
     places = {name: places[name] for name in params.columns if name in places}
     return Layout(best + 1, header, places, len(header))
 
@@ -122,12 +88,15 @@ def _find_header(
     names = {name: column.names for name, column in params.columns.items()}
     if reading.header_row != "auto":
         if reading.header_row > len(rows):
+            row = complete_row(rows, names, set(params.required) - set(reading.positions))
             raise UserError(
                 "header-row",
                 where,
                 f"ingest.reading has header_row {reading.header_row}, but row {len(rows)} is the "
                 "last one (or the last of the first part of the file)",
-                "correct header_row",
+                f"set header_row: {row}, which names all required columns"
+                if row
+                else "set header_row: auto, or the number of the row with the names",
             )
         return reading.header_row - 1, match_header(rows[reading.header_row - 1], names)
     matches = [match_header(row, names) for row in rows[:HEADER_SEARCH_ROWS]]
@@ -149,34 +118,17 @@ def _find_header(
     return best, places
 
 
-def _check_required(
-    where: str, best: int, header: list[str], places: dict[str, int], params: IngestParams
-) -> None:
-    lacking = [name for name in params.required if name not in places]
-    if not lacking:
-        return
-    cells = " | ".join(name for name in name_cells(header) if name)
-    # The row may be no header, so its cells are masked.
-    cells = mask_personal(cells[:3000], params.mask)[0][:300]
-    spelt = ", ".join(f"{n} ({' / '.join(params.columns[n].names[:2])})" for n in lacking)
-    raise UserError(
-        "header-not-found",
-        where,
-        f"no header found for {spelt}; the likeliest header row is {best + 1}: {cells!r}",
-        "add its spelling to ingest.columns.*.names, or give header_row and positions (or other "
-        "sheets) for this file in ingest.reading; header_row: 0 says that it has none",
-    )
-
-
-def _check_places(where: str, places: dict[str, int], width: int) -> None:
+def _check_places(where: str, places: dict[str, int], header: list[str], width: int) -> None:
     twice = [p for p, n in Counter(places.values()).items() if n > 1]
     if twice:
         both = " and ".join(n for n, p in places.items() if p == twice[0])
         raise UserError(
             "column-twice",
             where,
-            f"column {twice[0] + 1} is taken for both {both}",
-            "correct names in ingest.columns, or positions in ingest.reading",
+            f"column {twice[0] + 1} is taken for both {both}"
+            + (f", because its header is {header[twice[0]]!r}" if twice[0] < len(header) else ""),
+            "let only one of them have this name in ingest.columns.*.names, and this number in "
+            "positions of ingest.reading",
         )
     beyond = [name for name, place in places.items() if place >= width]
     if beyond:
@@ -185,5 +137,7 @@ def _check_places(where: str, places: dict[str, int], width: int) -> None:
             where,
             f"ingest.reading puts {beyond[0]} into column {places[beyond[0]] + 1}, but there are "
             f"only {width}",
-            "correct positions",
+            "name the delimiter in ingest.reading: none was found in its rows"
+            if width == 1
+            else "correct positions",
         )

@@ -1,11 +1,14 @@
 """Notice columns that are missing, or that are under the header of another column."""
 
 from collections import Counter
-from difflib import SequenceMatcher
+from collections.abc import Collection
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages.lib.errors import UserError
-from stages.lib.ledger.content import Content
-from stages.lib.ledger.headers import header_key, name_cells
+from stages.lib.ledger.content import AMOUNT, Content, expected_pattern, fitting
+from stages.lib.ledger.header_names import header_key, name_cells, similarity
 from stages.lib.ledger.privacy import mask_personal
 from stages.lib.ledger.sheets import Sheet
 from stages.lib.params.ingest import IngestParams
@@ -16,8 +19,9 @@ MIN_WRONG = 3
 _MOVED = "if the header is over other columns, give the positions for this file in ingest.reading"
 
 
-def check_sheets(sheets: list[Sheet], params: IngestParams) -> None:
-    """Check that the columns of all sheets are what their headers say.
+def check_sheets(sheets: list[Sheet], params: IngestParams, optional: Collection[str] = ()) -> None:
+    """Check that the columns of all sheets are what their headers say; those that are `optional`
+    may be in no sheet.
 
     Raises
     ------
@@ -29,38 +33,61 @@ def check_sheets(sheets: list[Sheet], params: IngestParams) -> None:
     for sheet in sheets:
         for name, content in sheet.content.items():
             _check_content(sheet, name, content, params)
-    check_found(sheets, params)
+    check_found(sheets, params, optional)
     check_vocabularies(sheets, params)
 
 
 def _check_content(sheet: Sheet, name: str, content: Content, params: IngestParams) -> None:
-    filled, right, wrong = content
+    filled, right, wrong, row = content
     if filled - right < MIN_WRONG or right >= params.min_content_match * filled:
         return
-    action = (
-        f"{_MOVED}; if not, correct ingest.patterns or min_content_match, or take the column out"
+    common = [w for w, _ in sheet.vocabulary.get(name, Counter()).most_common(3)]
+    shown = ", ".join(repr(mask_personal(w, params.mask)[0][:50]) for w in common)
+    raise UserError(
+        "column-content",
+        sheet.where,
+        f"only {right:,} of {filled:,} cells of the column {sheet.heading(name, params)} look like "
+        f"{name} ({params.patterns.get(name) or params.columns[name].role}); row {row} has "
+        f"{wrong!r}" + (f", the most frequent are {shown}" if shown else ""),
+        _content_action(sheet, name, wrong, params),
     )
+
+
+def _content_action(sheet: Sheet, name: str, wrong: str, params: IngestParams) -> str:
+    pattern = expected_pattern(name, params)
+    # What looks like an amount may be "shop 1".
+    others = sheet.vocabulary if pattern != AMOUNT else {}
+    for other, words in others.items():
+        values = pa.array(list(words), pa.string())
+        if other != name and words and pc.all(fitting(values, pattern)).as_py():
+            place = sheet.layout.places[other] + 1
+            return (
+                f"the column {sheet.heading(other, params)} does: if the header is over other "
+                f"columns, set positions: {{{name}: {place}, ...}} for this file in ingest.reading"
+            )
+    if name in params.patterns:
+        action = f"{_MOVED}; if it is the right column, let ingest.patterns.{name} fit its cells"
+    else:
+        role = params.columns[name].role
+        action = (
+            f"{_MOVED}; if it is the right column but has no {role}s, give it another role in "
+            "ingest.columns, or lower ingest.min_content_match"
+        )
     if name == params.label and wrong.removesuffix(".0").isdigit():
         action += (
             ". If codes lost their leading zeros, let the pattern have fewer digits and set "
             "preprocess.labels.pad_to"
         )
-    raise UserError(
-        "column-content",
-        sheet.where,
-        f"only {right:,} of {filled:,} cells of the column {sheet.heading(name, params)} look like "
-        f"{name} ({params.patterns.get(name) or params.columns[name].role}); {wrong!r} does not",
-        action,
-    )
+    return action
 
 
-def check_found(sheets: list[Sheet], params: IngestParams) -> None:
-    """Raise UserError, ``column-not-found``, if no sheet has a column that has names: it would be
-    empty everywhere."""
+def check_found(sheets: list[Sheet], params: IngestParams, optional: Collection[str] = ()) -> None:
+    """Raise UserError, ``column-not-found``, if no sheet has a column that has names and is not
+    `optional`: it would be empty everywhere."""
     headers = [sheet.layout for sheet in sheets if sheet.layout.places]
     found = {name for layout in headers for name in layout.places}
     for name, column in params.columns.items():
-        if headers and name not in found and column.names:
+        if headers and name not in found and column.names and name not in optional:
             cells = {
                 cell: similarity(header_key(cell), column.names)
                 for layout in headers
@@ -74,13 +101,8 @@ def check_found(sheets: list[Sheet], params: IngestParams) -> None:
                 f"params.yaml: ingest.columns.{name}",
                 f"no header matches {' / '.join(column.names)!r}, and ingest.reading gives no "
                 f"position; nearest header cells that no column took: {nearest[:300]}",
-                "correct names, or take the column out",
+                f"add the right one to ingest.columns.{name}.names, or take the column out",
             )
-
-
-def similarity(key: str, names: list[str]) -> float:
-    """Return how much the header cell `key` is like the most similar of `names`, 0 to 1."""
-    return max((SequenceMatcher(a=key, b=header_key(n)).ratio() for n in names), default=0.0)
 
 
 def check_vocabularies(sheets: list[Sheet], params: IngestParams) -> None:
@@ -101,12 +123,14 @@ def check_vocabularies(sheets: list[Sheet], params: IngestParams) -> None:
             }
             best = max(known, key=known.get)
             if known[best] > 0.5 * total and known[best] > 3 * right:
+                value = next(w for w in words if w in spread[best])
                 raise UserError(
                     "column-moved",
                     sheet.where,
                     f"the column {sheet.heading(name, params)} should be {name}, but has the "
-                    f"values that {best} has in other files",
-                    _MOVED,
+                    f"values that {best} has in other files, such as "
+                    f"{mask_personal(value, params.mask)[0]!r}",
+                    f"{_MOVED}, such as {best}: {sheet.layout.places[name] + 1}",
                 )
 
 

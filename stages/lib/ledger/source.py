@@ -2,7 +2,8 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from hashlib import blake2b, file_digest
 from pathlib import Path
@@ -114,6 +115,69 @@ def find_files(source: str, patterns: list[str]) -> Source:
             "correct ingest.files",
         )
     return Source(read, left_out)
+
+
+def _stamps(source: Source) -> dict[str, tuple[int, int]]:
+    """Return size and time of the last change of each file to read."""
+    found = {}
+    for path, _ in source.files:
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        found[str(path)] = status.st_size, status.st_mtime_ns
+    return found
+
+
+@contextmanager
+def unchanged_files(
+    source: str, patterns: list[str], outputs: Iterable[Path] = ()
+) -> Iterator[Source]:
+    """Yield what `find_files` returns, and check at the end that these files are still the same.
+
+    DVC notes the state of the ledger after ``ingest`` has ended. If a file was saved meanwhile, its
+    new state would stand beside the tables of the old one, and nothing would show it. So this comes
+    last, when everything is written. A change is named also where it made another error.
+
+    Parameters
+    ----------
+    outputs : iterable of Path
+        What is deleted if a file has changed.
+
+    Raises
+    ------
+    UserError
+        ``ledger-changed``; and as `find_files`.
+    """
+    found = find_files(source, patterns)
+    before = _stamps(found)
+    try:
+        yield found
+    except Exception:
+        _check_unchanged(source, patterns, before)
+        raise
+    try:
+        _check_unchanged(source, patterns, before)
+    except UserError:
+        for path in outputs:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _check_unchanged(source: str, patterns: list[str], before: dict) -> None:
+    try:
+        after = _stamps(find_files(source, patterns))
+    except UserError:
+        after = {}
+    for path in sorted(before.keys() | after.keys()):
+        if before.get(path) != after.get(path):
+            what = "saved" if path in after else "deleted"
+            raise UserError(
+                "ledger-changed",
+                path,
+                f"was {what if path in before else 'added'} while the ledger was read",
+                "start again when nobody writes to the ledger",
+            )
 
 
 def file_kind(path: Path) -> Literal["parquet", "workbook", "text"]:

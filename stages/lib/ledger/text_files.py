@@ -2,6 +2,8 @@
 
 import io
 from collections.abc import Iterator
+from difflib import get_close_matches
+from encodings.aliases import aliases
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -96,15 +98,16 @@ def text_blocks(
         raise UserError(
             "encoding-wrong",
             path,
-            f"is not {encoding}: {error}",
-            "correct encoding in ingest.reading",
+            f"is not {encoding}, which ingest.reading names for it: {error}",
+            "set encoding: auto there, or the right one",
         ) from None
     except LookupError:
+        nearest = get_close_matches(encoding.lower().replace("-", "_"), aliases.values(), 1)
         raise UserError(
             "encoding-unknown",
             path,
             f"no encoding is called '{encoding}'",
-            "correct encoding in ingest.reading",
+            f"set encoding: {nearest[0] if nearest else 'auto'} in ingest.reading",
         ) from None
     except DAMAGED as error:
         raise damaged(path, error) from None

@@ -11,10 +11,14 @@ from stages.lib.ledger.cells import cell_text
 from stages.lib.params.ingest import IngestParams
 
 
+def _any_word(words: list[str]) -> str:
+    return "|".join(re.escape(" ".join(w.casefold().split())) for w in words) or "(?!)"
+
+
 def _total_patterns(words: list[str]) -> tuple[re.Pattern, re.Pattern]:
     """Return what finds the name of a total at the beginning or end of a cell, and what finds a
     cell that has nothing but such a name and numbers."""
-    word = "|".join(re.escape(" ".join(w.casefold().split())) for w in words) or "(?!)"
+    word = _any_word(words)
     return (
         re.compile(rf"^[\W_]*(?:{word})(?![^\W\d_])|(?<![^\W\d_])(?:{word})[\W_]*$"),
         re.compile(rf"[\W\d_]*(?:{word})[\W\d_]*"),
@@ -48,7 +52,8 @@ def find_totals(
     that is itself the name of a total is none.
 
     Where a transaction may lack its label, dates and categories tell it from a total, too. That is
-    where labels are filled from above, or the rows have none yet.
+    where labels are filled from above, or the rows have none yet. Without labels, the further lines
+    of a voucher may have an amount only: then only a name makes a total.
 
     Parameters
     ----------
@@ -65,12 +70,16 @@ def find_totals(
     """
     label, roles = params.label, params.roles
     total, bare = _total_patterns(params.total_words)
-    may_lack_label = label in params.fill_down or not has_labels
+    is_filled_down = not {*params.label_parts}.isdisjoint(params.fill_down)
+    may_lack_label = is_filled_down or not has_labels
     speaking = _speaking_columns(roles, may_lack_label)
     mute = ~np.any([filled[name] for name in speaking], axis=0) if speaking else ~filled[label]
     amounts = [filled[name] for name, role in roles.items() if role == "amount"]
     summed = np.any(amounts, axis=0) if amounts else np.ones(len(rows), bool)
     found = ~filled[label] & mute & summed
+    voucher = params.voucher_column
+    if not has_labels and voucher in params.fill_down and filled[voucher].any():
+        found[:] = False
     for i in np.flatnonzero(~filled[label] & ~found):
         cells = [_folded(cell) for cell in rows[i]]
         if named := [cell for cell in cells if total.search(cell)]:
@@ -80,7 +89,29 @@ def find_totals(
             found[i] = others == dated and (
                 not dated or (not may_lack_label and any(map(bare.fullmatch, named)))
             )
+    if is_filled_down or len(params.label_parts) > 1:
+        found |= mute & summed & _totals_of_headings(columns[label], params)
     return found | _total_labels(columns[label], total, params)
+
+
+def is_bare_total(text: str, params: IngestParams) -> bool:
+    """Return whether a cell has nothing but the name of a total and numbers."""
+    return _total_patterns(params.total_words)[1].fullmatch(_folded(text)) is not None
+
+
+def _totals_of_headings(column: pa.Array, params: IngestParams) -> np.ndarray:
+    """Return which labels are the name of a total and another label, as "Total X" or "Total for X
+    with sub-accounts" is below X."""
+    word = _any_word(params.total_words)
+    name = re.compile(rf"^[\W_]*(?:{word})(?![^\W\d_])[\W_]*|[\W_]*(?<![^\W\d_])(?:{word})[\W_]*$")
+    labels = {text: _folded(text) for text in pc.unique(column).to_pylist()}
+    known = {*labels.values()} - {""}
+    totals = []
+    for text, folded in labels.items():
+        rest = name.sub("", folded)
+        if rest != folded and any(f" {label} " in f" {rest} " for label in known):
+            totals.append(text)
+    return pc.is_in(column, pa.array(totals, pa.string())).to_numpy(zero_copy_only=False)
 
 
 def _total_labels(column: pa.Array, total: re.Pattern, params: IngestParams) -> np.ndarray:

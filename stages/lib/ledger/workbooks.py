@@ -7,17 +7,23 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import date
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from xlrd import XLRDError
 
-from stages.lib.errors import UserError
-from stages.lib.ledger.error_cells import list_errors, packed, show_errors
+from stages.lib.errors import UserError, first_line
+from stages.lib.ledger.book_records import OLD_DAMAGED, old_stream
+from stages.lib.ledger.day_counts import day_zero_xls
+from stages.lib.ledger.error_cells import list_errors
+from stages.lib.ledger.hidden_rows import hidden_rows_xls
 from stages.lib.ledger.opening import damaged
+from stages.lib.ledger.packed_books import packed, read_packed
 from stages.lib.ledger.source import OLE2, fits_any
 
 # Where the last cell of a sheet is, is said near the beginning of the sheet.
-_CORNER = re.compile(rb'<dimension ref="\w+:([A-Z]{1,3})(\d{1,7})"')
+_CORNER = re.compile(rb'<(?:\w+:)?dimension ref="\w+:([A-Z]{1,3})(\d{1,7})"')
 _HEAD_BYTES = 4096
 _MANY_CELLS = 10_000_000
 
@@ -31,8 +37,7 @@ def may_kill_its_reader(path: Path) -> bool:
             if file.read(8) == OLE2:
                 return True
             with packed(file) as book:
-                parts = [part for part in book.namelist() if "worksheets/" in part]
-                heads = [book.open(part).read(_HEAD_BYTES) for part in parts]
+                heads = [book.open(part).read(_HEAD_BYTES) for part in book.namelist()]
     except (OSError, zipfile.BadZipFile):
         return False  # it is refused before its reader sees it
     corners = filter(None, map(_CORNER.search, heads))
@@ -108,11 +113,50 @@ def _with_errors(rows: Iterable[list], errors: dict[tuple[int, int], str]) -> It
         yield row
 
 
-def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iterator[list]]]:
-    """Yield each worksheet of the workbook at `path`: its name and its rows.
+class BookSheet(NamedTuple):
+    """A worksheet of a workbook.
 
-    Rows are lists of typed cells, from row 1 and column A. A sheet whose name fits none of
-    `patterns` has no rows.
+    Attributes
+    ----------
+    name : str
+    rows : iterator of list
+        Typed cells, from row 1 and column A; none of a sheet that was not asked for.
+    state : str
+        "visible", "hidden" or "very hidden" (only a program can show it again).
+    hidden_rows : set of int
+        Rows (from 1) that are hidden by hand, by a filter, or in a closed group.
+    day_zero : date
+        The day from which the workbook counts days.
+    """
+
+    name: str
+    rows: Iterator[list]
+    state: Literal["visible", "hidden", "very hidden"]
+    hidden_rows: set[int]
+    day_zero: date
+
+
+def _state(visible: object) -> Literal["visible", "hidden", "very hidden"]:
+    from python_calamine import SheetVisibleEnum
+
+    if visible == SheetVisibleEnum.Visible:
+        return "visible"
+    return "hidden" if visible == SheetVisibleEnum.Hidden else "very hidden"
+
+
+def _read_old(content: bytes) -> tuple[dict[int, set[int]], date]:
+    """Return the hidden rows of each sheet of an .xls workbook, and where its days begin."""
+    try:
+        stream = old_stream(content)
+        return hidden_rows_xls(stream), day_zero_xls(stream)
+    except OLD_DAMAGED as error:
+        raise XLRDError(first_line(error)) from None
+
+
+def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[BookSheet]:
+    """Yield each worksheet of the workbook at `path`.
+
+    A sheet whose name fits none of `patterns` has no rows.
 
     Raises
     ------
@@ -122,22 +166,27 @@ def workbook_sheets(path: Path, patterns: list[str]) -> Iterator[tuple[str, Iter
     import python_calamine as calamine
 
     with _errors_in_one_line(path):
-        content = path.read_bytes()
+        content, errors = path.read_bytes(), {}
         is_packed = content.startswith(b"PK")
-        content = show_errors(content) if is_packed else content
+        if is_packed:
+            content, hidden, day_zero = read_packed(content)
         with _silent():
             book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
-        errors = {} if is_packed else list_errors(content)
+        if not is_packed:
+            errors, (hidden, day_zero) = list_errors(content), _read_old(content)
         sheets = book.sheets_metadata
         _check_sheets(path, [sheet.name for sheet in sheets], patterns)
         kind = calamine.SheetTypeEnum.WorkSheet
-        for number, sheet in enumerate(sheet for sheet in sheets if sheet.typ == kind):
+        worksheets = [(place, sheet) for place, sheet in enumerate(sheets) if sheet.typ == kind]
+        for number, (place, sheet) in enumerate(worksheets):
+            about = _state(sheet.visible), hidden.get(place, set()), day_zero
             if not fits_any(sheet.name, patterns):
-                yield sheet.name, iter(())
+                yield BookSheet(sheet.name, iter(()), *about)
                 continue
             with _silent():
                 cells = book.get_sheet_by_name(sheet.name)
             left = [""] * cells.start[1] if cells.start else []
             rows = cells.iter_rows()
             rows = (left + row for row in rows) if left else rows
-            yield sheet.name, _with_errors(rows, errors[number]) if number in errors else rows
+            rows = _with_errors(rows, errors[number]) if number in errors else rows
+            yield BookSheet(sheet.name, rows, *about)

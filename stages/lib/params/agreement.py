@@ -49,6 +49,20 @@ def _labels(p: SimpleNamespace) -> Iterator[UserError]:
         )
 
 
+def _other_formats(p: SimpleNamespace) -> Iterator[UserError]:
+    roles = p.ingest.roles
+    for place, entry in enumerate(p.preprocess.other_formats):
+        allowed = [name for name, role in roles.items() if role in entry.roles]
+        if unknown := [name for name in entry.columns or [] if name not in allowed]:
+            yield UserError(
+                "unsuitable-column",
+                f"params.yaml: preprocess.other_formats[{place}].columns",
+                f"{', '.join(unknown)}; expected columns of the role {' or '.join(entry.roles)}: "
+                f"{', '.join(allowed) or 'there are none'}",
+                "correct the names, or leave out columns: then the entry is for all of them",
+            )
+
+
 def _split(p: SimpleNamespace) -> Iterator[UserError]:
     needed = {"time": "date_column", "group": "group_column"}.get(p.split.strategy)
     if needed and getattr(p.feature, needed) is None:
@@ -71,6 +85,7 @@ def check_agreement(p: SimpleNamespace) -> list[UserError]:
     return [
         *_columns(p),
         *_labels(p),
+        *_other_formats(p),
         *_split(p),
         *check_prompt_length(p.tokenize, p.feature.fields),
         *check_precision(p.deepspeed, p.model),

@@ -54,14 +54,37 @@ class Labels(Section):
         return self.model_copy(update={"merge": ends, "retire": retire, "masked": masked})
 
 
+class OtherFormat(Section):
+    """How some files write dates and amounts, where they differ from the others."""
+
+    match: str = Field(min_length=1)
+    columns: list[str] | None = Field(default=None, min_length=1)
+    date_order: Literal["ymd", "dmy", "mdy"] | None = None
+    decimal: Literal["point", "comma"] | None = None
+    typed_dates: Literal["swapped", "as_is"] | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "OtherFormat":
+        if self.date_order is None and self.decimal is None and self.typed_dates is None:
+            raise ValueError("expected date_order, decimal or typed_dates")
+        return self
+
+    @property
+    def roles(self) -> list[str]:
+        """The roles of the columns that this says something of."""
+        dates = self.date_order is not None or self.typed_dates is not None
+        return ["date"] * dates + ["amount"] * (self.decimal is not None)
+
+
 class PreprocessParams(Section):
     case: Literal["fold", "keep"]
     decimal: Literal["point", "comma"]
     currency_words: list[str]
     credit_words: list[str]
     date_order: Literal["ymd", "dmy", "mdy"]
+    other_formats: list[OtherFormat]
     unreadable_amount: Literal["reject", "empty"]
     unreadable_date: Literal["reject", "empty"]
     labels: Labels
-    duplicates: Literal["reject", "keep"]
+    duplicates: Literal["reject", "reject_all", "keep"]
     max_reject_fraction: float = Field(ge=0, le=1)

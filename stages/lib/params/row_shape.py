@@ -1,8 +1,8 @@
 """The parameters that decide what the model sees of a row.
 
 `feature` notes them beside the base table, so that `predict` prepares new rows in the same way.
-Guards such as ``max_reject_fraction`` are not among them: they refuse rows or runs, but change no
-row.
+How files are read is not among them: new files may have other headers, dates and decimal signs.
+Nor are guards such as ``max_reject_fraction``: they refuse rows or runs, but change no row.
 """
 
 from types import SimpleNamespace
@@ -17,14 +17,10 @@ class MaskedKinds(PartOfSection):
     mask: list[str]
 
 
-class ReadingRules(PartOfSection):
+class TextCase(PartOfSection):
     """Of the section ``preprocess``."""
 
     case: Literal["fold", "keep"]
-    decimal: Literal["point", "comma"]
-    currency_words: list[str]
-    credit_words: list[str]
-    date_order: Literal["ymd", "dmy", "mdy"]
 
 
 _FEATURE = ("fields", "amount_column", "credit_column", "group_column", "amount_edges")
@@ -42,7 +38,7 @@ def row_shape_of(sections: SimpleNamespace, roles: dict[str, str]) -> dict[str, 
     """
     keys = {
         "ingest": [*MaskedKinds.model_fields],
-        "preprocess": [*ReadingRules.model_fields],
+        "preprocess": [*TextCase.model_fields],
         "feature": [*_FEATURE],
     }
     if any(roles.get(field) == "date" for field in sections.feature.fields):
