@@ -60,10 +60,10 @@ HEADLINE = (
     "ece",
     "amount_accuracy",
     "accuracy_gain",
+    "certified95_rate",
+    "certified95_precision",
     "autopost95_rate",
     "autopost95_precision",
-    "autopost99_rate",
-    "autopost99_precision",
 )
 
 
@@ -86,6 +86,7 @@ def write_calibration(scored: Scored, models: dict[str, str], made_with: dict[st
         weights=scored.weights,
         confidence=list(scored.coder.confidence),
         thresholds={target_name(target): least for target, least in thresholds},
+        certificate=[list(step) for step in scored.coder.certificate],
         rows_made_with=made_with,
     )
     shutil.rmtree(CALIBRATION.parent, ignore_errors=True)
@@ -114,7 +115,7 @@ def main() -> None:
     test, names = sides["test"], read_account_names()
     experts = read_experts(sides)
 
-    scored = judge(experts, sides, read_baselines(sides))
+    scored = judge(experts, sides, read_baselines(sides), fields)
     neighbours = read_neighbours(sides)
     findings = find(scored, sides, fields, description, names, neighbours, settings)
     report = {

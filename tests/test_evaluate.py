@@ -208,10 +208,11 @@ def test_metrics_equal_scikit_learn_on_the_written_predictions(evaluated):
     assert found["log_loss"] == pytest.approx(
         -np.log(np.maximum(rows["label_probability"], 1e-6)).mean()
     )
+    values = report()["values"]
     for target in ("95", "99"):
         posted = np.array(rows[f"autopost{target}"])
-        assert found[f"autopost{target}_rate"] == pytest.approx(posted.mean())
-        precision = found[f"autopost{target}_precision"]
+        assert values[f"autopost{target}_rate"] == pytest.approx(posted.mean())
+        precision = values[f"autopost{target}_precision"]
         assert precision == pytest.approx(correct[posted].mean()) if posted.any() else not precision
 
 

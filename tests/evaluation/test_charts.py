@@ -19,10 +19,11 @@ POINTS = [{"coverage": 0.5, "precision": 1.0}, {"coverage": 1.0, "precision": 0.
 
 
 def test_coverage_chart_names_both_curves_and_marks_the_thresholds_that_exist():
-    address = charts.coverage_chart(POINTS, POINTS, [(0.95, 0.4, 0.96), (0.99, 0.1, 0.98)])
+    posts = [(True, 0.95, 0.4, 0.96), (False, 0.99, 0.1, 0.98)]
+    address = charts.coverage_chart(POINTS, POINTS, posts)
     text = svg_text(address)
-    assert all(word in text for word in ("coder", "TF-IDF", "for 95 %", "for 99 %"))
-    assert "threshold" not in svg_text(charts.coverage_chart(POINTS, POINTS, []))
+    assert all(word in text for word in ("coder", "TF-IDF", "95 %, certified", "99 %, estimated"))
+    assert "certified" not in svg_text(charts.coverage_chart(POINTS, POINTS, []))
 
 
 def test_charts_are_the_same_bytes_every_time_and_know_no_date():

@@ -20,7 +20,7 @@ RIGHT = {"train": ["a", "b", "b"], "val": ["a", "b"] * 40, "test": ["b", "z"]}
 
 def side(codes):
     vendors = [f"vendor {row % 20}" for row in range(len(codes))]
-    return pa.table({"acct_code": codes, "group": vendors})
+    return pa.table({"acct_code": codes, "group": vendors, "purpose": list(map(str, vendors))})
 
 
 def baseline(predicted):
@@ -54,7 +54,8 @@ def judge(test_codes=RIGHT["test"], scores=None):
         "val": {"tfidf_chars": baseline(["a"] * 80), "lookup": baseline(RIGHT["val"])},
         "test": {"tfidf_chars": baseline(["a", "a"]), "lookup": baseline(["b", "b"])},
     }
-    return judging.judge(Experts(["a", "b"], scores or scores_of(), {}), sides, predictions)
+    experts = Experts(["a", "b"], scores or scores_of(), {})
+    return judging.judge(experts, sides, predictions, ["purpose"])
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,7 @@ def test_nothing_is_fitted_on_the_accounts_of_the_test_rows(scored):
     assert other.weights == scored.weights
     assert other.coder.thresholds == scored.coder.thresholds
     assert other.coder.confidence == scored.coder.confidence
+    assert other.coder.certificate == scored.coder.certificate
     np.testing.assert_array_equal(other.coder.scores.probability, scored.coder.scores.probability)
     for name, part in other.parts.items():
         assert part.thresholds == scored.parts[name].thresholds

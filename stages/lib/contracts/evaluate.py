@@ -24,6 +24,9 @@ class Calibration(BaseModel):
     thresholds : dict of str to float or None
         The least probability that is posted, by name such as ``autopost95``; None: no probability
         was enough.
+    certificate : list of (float, int, int)
+        Falling thresholds, with the validation rows above each and how many of them are wrong.
+        From these follows the threshold for any precision that is to be certain.
     rows_made_with : dict of str to object
         The parameters that shape a row, as ``section.key``.
     """
@@ -34,6 +37,7 @@ class Calibration(BaseModel):
     weights: dict[str, Annotated[float, Field(ge=0)]]
     confidence: Annotated[list[float], Field(min_length=3, max_length=3)]
     thresholds: dict[str, Annotated[float, Field(gt=0, le=1)] | None]
+    certificate: list[Annotated[list[float], Field(min_length=3, max_length=3)]]
     rows_made_with: dict[str, object]
 
     @field_validator("weights")

@@ -38,7 +38,8 @@ def draw(paint) -> str:
 def coverage_chart(model: list[dict], baseline: list[dict], posts: list[tuple]) -> str:
     """Return the precision-coverage curves, with a mark for each threshold on the test rows.
 
-    `posts` has (target precision, coverage, precision reached) of the thresholds that exist.
+    `posts` has (whether it is certified, target precision, coverage, precision reached) of the
+    thresholds that exist.
     """
 
     def paint(axes):
@@ -48,9 +49,10 @@ def coverage_chart(model: list[dict], baseline: list[dict], posts: list[tuple]) 
         ):
             x, y = ([100 * point[key] for point in points] for key in ("coverage", "precision"))
             axes.plot(x, y, color=color, label=name, linewidth=1.8)
-        for (target, coverage, precision), mark in zip(posts, "os", strict=False):
+        for certified, target, coverage, precision in posts:
             axes.axhline(100 * target, color=GREY, linewidth=0.8, linestyle=":")
-            label = f"threshold for {100 * target:.0f} %"
+            mark, kind = ("o", "certified") if certified else ("s", "estimated")
+            label = f"{100 * target:.0f} %, {kind}"
             axes.plot(100 * coverage, 100 * precision, mark, color=BLUE, markersize=6, label=label)
         axes.set(xlabel="rows posted unseen (%)", ylabel="right account (%)", xlim=(0, 100))
         axes.legend(loc="lower left")
@@ -90,7 +92,7 @@ def charts(content: dict) -> dict[str, str | None]:
     """Return the address of each chart of the page; None: there is nothing to draw."""
     curves = content["curves"]
     marks = [
-        (post["target"], post["rate"], post["precision"])
+        (post["certified"], post["target"], post["rate"], post["precision"])
         for post in content["posts"]
         if post["rate"] > 0
     ]

@@ -9,7 +9,7 @@ from scipy.stats import binomtest
 from stages.lib.contracts.names import GROUP
 from stages.lib.evaluation.judging import Judged, Scored, all_metrics, amounts, vendor_groups
 from stages.lib.evaluation.metrics import log_loss, mean
-from stages.lib.evaluation.posting import Thresholds, postable_rate, target_name
+from stages.lib.evaluation.posting import certified_name, postable_rate, target_name
 
 Bounds = dict[str, dict[str, list[float] | None]]
 
@@ -144,17 +144,24 @@ def verdict(gain: dict[str, list[float] | None]) -> str:
     return "worse" if all(high <= 0 for _, high in bounds) else "unclear"
 
 
-def posts(values: dict[str, float], bounds: Bounds, thresholds: Thresholds) -> list[dict]:
-    """Return what each threshold, fitted on validation rows, gives on the test rows."""
+def posts(values: dict[str, float], bounds: Bounds, coder: Judged) -> list[dict]:
+    """Return what each threshold, fitted on validation rows, gives on the test rows: the estimated
+    ones, then those that are certain."""
+    kinds = [
+        (name(target), target, threshold)
+        for name, thresholds in ((target_name, coder.thresholds), (certified_name, coder.certified))
+        for target, threshold in thresholds.items()
+    ]
     return [
         {
+            "certified": name == certified_name(target),
             "target": target,
             "threshold": threshold,
-            "rate": values[f"{target_name(target)}_rate"],
-            "precision": values[f"{target_name(target)}_precision"],
-            "bounds": bounds[f"{target_name(target)}_precision"]["rows"],
+            "rate": values[f"{name}_rate"],
+            "precision": values[f"{name}_precision"],
+            "bounds": bounds[f"{name}_precision"]["rows"],
         }
-        for target, threshold in thresholds.items()
+        for name, target, threshold in kinds
     ]
 
 
@@ -180,5 +187,5 @@ def measure(scored: Scored, test: pa.Table, resamples: int, seed: int) -> dict[s
         "parts": {name: compare(scored, part, amount) for name, part in scored.parts.items()},
         "baselines": {name: compare(scored, b, amount) for name, b in scored.baselines.items()},
         "contributions": {name: contribution(scored, name) for name in scored.parts},
-        "posts": posts(values, bounds, scored.coder.thresholds),
+        "posts": posts(values, bounds, scored.coder),
     }

@@ -1,13 +1,14 @@
 """Fit on the validation rows what has to be fitted, and apply it to the test rows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 
 from stages.lib.contracts.names import AMOUNT, GROUP, LABEL
 from stages.lib.evaluation.calibration import calibrate, fit_confidence
+from stages.lib.evaluation.certificate import Step, certificate_of, certified_threshold
 from stages.lib.evaluation.combination import combine, cross_fitted, fit_weights
 from stages.lib.evaluation.inputs import Experts
 from stages.lib.evaluation.metrics import (
@@ -18,11 +19,14 @@ from stages.lib.evaluation.metrics import (
     summarise_scores,
 )
 from stages.lib.evaluation.posting import (
+    TARGETS,
     Thresholds,
     auto_post,
+    certified_name,
     fit_thresholds,
     target_name,
 )
+from stages.lib.tables import number_groups, row_digests
 
 # The strongest classifier that needs no language model and nothing of ours: what the coder is
 # judged against.
@@ -33,12 +37,16 @@ RIVAL = "tfidf_chars"
 class Judged:
     """One way to code rows: its `scores` of the test rows, and what validation rows gave it.
 
-    ``confidence`` is what `calibration.fit_confidence` returns; None for a baseline.
+    ``confidence`` is what `calibration.fit_confidence` returns, ``certificate`` what
+    `certificate_of` does, and ``certified`` has the threshold that follows from it for each target
+    precision; a baseline has none of them.
     """
 
     scores: RowScores
     thresholds: Thresholds
     confidence: tuple[float, float, float] | None = None
+    certificate: list[Step] = field(default_factory=list)
+    certified: Thresholds = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,6 +115,7 @@ def judge(
     experts: Experts,
     sides: dict[str, pa.Table],
     predictions: dict[str, dict[str, pa.Table]],
+    fields: Sequence[str],
 ) -> Scored:
     """Fit weights and thresholds on the validation rows, and score the test rows with them.
 
@@ -117,12 +126,15 @@ def judge(
         The rows of ``train``, ``val`` and ``test``.
     predictions : dict of dict of Table
         ``{side: {baseline: predictions}}`` for ``val`` and ``test``.
+    fields : sequence of str
+        The visible fields. Rows that are equal in all of them are identical.
     """
     codes = {side: table[LABEL].to_pylist() for side, table in sides.items()}
     _, known = encode_accounts([code for side in codes.values() for code in side], experts.accounts)
     label = {side: encode_accounts(codes[side], known)[0] for side in codes}
     val, test = experts.scores["val"], experts.scores["test"]
     groups = vendor_groups(sides["val"][GROUP].to_pylist())
+    same = number_groups(row_digests(sides["val"], list(fields)))
     names = list(val)
 
     def weigh(chosen: Sequence[str]) -> np.ndarray:
@@ -134,7 +146,10 @@ def judge(
         confidence = fit_confidence(unseen.confidence, unseen.correct)
         logits = combine([test[name] for name in chosen], weigh(chosen))
         scores = calibrate(summarise_scores(logits, label["test"], 1.0), confidence)
-        return Judged(scores, fit_thresholds(calibrate(unseen, confidence)), confidence)
+        unseen = calibrate(unseen, confidence)
+        certificate = certificate_of(unseen.confidence, unseen.correct, same)
+        certified = {target: certified_threshold(certificate, target) for target in TARGETS}
+        return Judged(scores, fit_thresholds(unseen), confidence, certificate, certified)
 
     coder, weights = code(names), dict(zip(names, weigh(names).tolist(), strict=True))
 
@@ -169,10 +184,12 @@ def all_metrics(
     scores = judged.scores
     values = headline(scores, n_accounts, weights)
     values["amount_accuracy"] = amount_accuracy(scores.correct, amount, weights)
-    for target, threshold in judged.thresholds.items():
+    posting = {target_name(target): least for target, least in judged.thresholds.items()}
+    posting |= {certified_name(target): least for target, least in judged.certified.items()}
+    for name, threshold in posting.items():
         rate, precision = auto_post(scores.confidence, scores.correct, threshold, weights)
-        values[f"{target_name(target)}_rate"] = rate
-        values[f"{target_name(target)}_precision"] = precision
+        values[f"{name}_rate"] = rate
+        values[f"{name}_precision"] = precision
     return values
 
 

@@ -80,6 +80,11 @@ def target_name(target: float) -> str:
     return f"autopost{target * 100:.0f}"
 
 
+def certified_name(target: float) -> str:
+    """Return the name of the threshold that is certified, such as ``certified95``."""
+    return f"certified{target * 100:.0f}"
+
+
 def postable_rate(scores: RowScores, target: float) -> float:
     """Return the largest share of these rows that could be posted with at least this precision.
 

@@ -18,7 +18,7 @@ from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.tokenize import LABEL_MAP
 from stages.lib.errors import UserError
 from stages.lib.model.base_model import resolve_base_model
-from stages.lib.model.batches import batches_by_length, pad_right
+from stages.lib.model.fixed_shapes import Batch, batches_of_fixed_shape, padded_batch
 from stages.lib.model.fused_layers import cannot_be_fused, fuse_layers
 from stages.lib.model.label_head import load_base_model
 from stages.lib.model.manifest import changed_libraries, verify_manifest
@@ -109,8 +109,9 @@ def score_rows(
 ) -> np.ndarray:
     """Return the logits of every account for every row.
 
-    Identical prompts are scored once. The longest go first, in batches of similar length. On a CPU
-    each batch has a thread of its own, so the scores do not depend on the number of threads.
+    Identical prompts are scored once. On a CPU each batch has a thread of its own, and a shape that
+    depends on the length of its rows alone. So the scores of a row depend neither on the number of
+    threads nor on the other rows.
 
     Parameters
     ----------
@@ -136,19 +137,19 @@ def score_rows(
     device = next(trained.model.parameters()).device
 
     @torch.inference_mode()
-    def score(batch: np.ndarray) -> np.ndarray:
+    def score(batch: Batch) -> np.ndarray:
         torch.set_num_threads(1)  # of this thread only
-        inputs = pad_right([distinct[i] for i in batch])
+        inputs = padded_batch(batch, distinct)
         inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-        return trained.model(**inputs).logits[:, 0].float().cpu().numpy()
+        return trained.model(**inputs).logits[: len(batch.rows), 0].float().cpu().numpy()
 
-    batches = batches_by_length([len(ids) for ids in distinct], batch_tokens)
+    batches = batches_of_fixed_shape([len(ids) for ids in distinct], batch_tokens)
     pool = ThreadPoolExecutor(cpu_threads(threads) if device.type == "cpu" else 1)
     try:
         with tqdm(total=len(distinct), desc=description, unit="prompt") as progress:
             for batch, found in zip(batches, pool.map(score, batches), strict=True):
-                logits[batch] = found
-                progress.update(len(batch))
+                logits[batch.rows] = found
+                progress.update(len(batch.rows))
     finally:
         pool.shutdown(cancel_futures=True)
     return logits[[place[prompt] for prompt in prompts]]
