@@ -1,61 +1,120 @@
-"""Code new transactions with the trained model: the account of each row, and how sure it is.
+"""Code new transactions: the account of each row, and whether a person has to look at it.
 
-    python -m stages.predict NEW OUT.csv [--posted FILE ...] [--model FOLDER]
+    python -m stages.predict NEW [NEW ...] OUT.xlsx
 
 This is not a stage of ``dvc.yaml``: run it whenever new rows arrive. It changes nothing in the
 repository.
 
-Reads NEW, a file or folder in the form of the ledger (its accounts, if it has any, are not read),
-``models/`` and the parameters; with ``--posted``, also rows that were posted since the training,
-which join the past postings. Writes OUT.csv: each row with its account, probability, next best
-accounts and nearest past postings, then each refused row with the reason.
-Parameters: ``ingest``, ``preprocess``, ``feature``, ``score``, ``model.trust_remote_code``.
+Reads files and folders of new rows, ``models/``, ``data/corrections.csv`` and the parameters; with
+``--posted``, also rows that were posted since the training. Writes OUT (.xlsx, .csv or .parquet):
+every row of the files, in their order, with its account, what to do with it, why, and the past
+postings that it is like. Writes OUT.audit.json: what it was made from. Parameters: ``ingest``,
+``preprocess``, ``feature``, ``score``, ``model.trust_remote_code``, ``predict``.
 """
 
 import stages.lib.openmp  # isort: skip  # noqa: F401
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryFile
+from time import perf_counter
+from types import SimpleNamespace
 
-from stages.lib.coding import MODELS, Coded, code_rows
+from pydantic import ValidationError
+
+from stages.lib.coding import MODELS
 from stages.lib.errors import UserError
+from stages.lib.ledger.new_rows import find_new_files
 from stages.lib.params.feature import FeatureParams
 from stages.lib.params.files import load_params
 from stages.lib.params.ingest import IngestParams
 from stages.lib.params.model import ModelTrust
+from stages.lib.params.predict import PredictParams
 from stages.lib.params.preprocess import PreprocessParams
 from stages.lib.params.score import ScoreParams
 from stages.lib.process import run_stage
-from stages.lib.spreadsheet import write_csv
+from stages.lib.review.audit import audit_path, verify
+from stages.lib.review.coding_run import Done, code_files
+from stages.lib.review.writing import check_ending
+
+SECTIONS = {
+    "ingest": IngestParams,
+    "preprocess": PreprocessParams,
+    "feature": FeatureParams,
+    "score": ScoreParams,
+    "model": ModelTrust,
+    "predict": PredictParams,
+}
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return `new`, `out`, `posted` and `model` of the command line."""
+    """Return the arguments of the command line; `out` is the last name."""
     parser = argparse.ArgumentParser(
-        prog="python -m stages.predict", description="Code new transactions with the trained model."
+        prog="python -m stages.predict",
+        description="Code new transactions: the account of each row, and whether a person has to "
+        "look at it.",
+        epilog="Every row of the files is in OUT, in its order: post (may be posted unseen), "
+        "review (a person looks; the reason says why), refused (could not be read) or none (no "
+        "transaction). Correct accounts in the column 'corrected', and give the sheet back with "
+        "'python -m stages.learn OUT'.",
     )
-    parser.add_argument("new", help="file or folder of new rows, in the ledger's form")
-    parser.add_argument("out", help="CSV file to write, which must not exist yet")
+    parser.add_argument("new", nargs="*", help="files and folders of new rows")
+    parser.add_argument("out", help="file to write, which must not exist: .xlsx, .csv or .parquet")
+    parser.add_argument(
+        "--reading",
+        metavar="FILE",
+        help="YAML file with the keys of ingest and preprocess that differ for these files, such "
+        "as those of a bank: ingest: {columns: {merchant: {names: [payee]}}}",
+    )
+    parser.add_argument("--precision", type=float, help="share of posted rows that must be right")
+    parser.add_argument("--language", choices=["en", "ko"], help="of titles and reasons in OUT")
     parser.add_argument(
         "--posted",
         nargs="+",
         default=[],
         metavar="FILE",
-        help="rows posted since the training, in the ledger's form: they count as past postings",
+        help="rows posted since the training, in the ledger's form: rows like them follow them",
     )
+    parser.add_argument("--chart", metavar="FILE", help="the accounts that may be proposed")
     parser.add_argument(
-        "--model",
-        default=MODELS,
-        type=Path,
-        metavar="FOLDER",
-        help="folder of a released model; default: models",
+        "--model", default=MODELS, type=Path, metavar="FOLDER", help="folder of a released model"
     )
-    return parser.parse_args()
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON to stdout")
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="write nothing: compare OUT, the model and NEW with OUT's audit file",
+    )
+    arguments = parser.parse_args()
+    if not arguments.new and not arguments.verify:
+        parser.error("expected at least one file of new rows, then the file to write")
+    return arguments
+
+
+def with_choices(params: SimpleNamespace, arguments: argparse.Namespace) -> SimpleNamespace:
+    """Return the parameters with what the command line has in place of ``predict``'s keys.
+
+    Raises
+    ------
+    UserError
+        ``--precision`` is no share that can be promised.
+    """
+    names = ("precision", "language")
+    given = {name: getattr(arguments, name) for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
+    try:
+        predict = PredictParams.model_validate({**params.predict.model_dump(), **given})
+    except ValidationError as error:
+        said = error.errors()[0]
+        problem = f"{said['msg']}; got {said['input']}"
+        raise UserError("invalid-parameter", f"--{said['loc'][0]}", problem) from None
+    return SimpleNamespace(**{**vars(params), "predict": predict})
 
 
 def check_paths(new: list[str], out: str, others: list[str]) -> None:
-    """Raise UserError if a file of `new` does not exist, or `out` cannot be written without harm.
+    """Raise UserError if `out` cannot be written without harm.
 
     Parameters
     ----------
@@ -66,13 +125,12 @@ def check_paths(new: list[str], out: str, others: list[str]) -> None:
     others : list of str
         Other folders that are read or made by the pipeline.
     """
-    for path in new:
-        if not os.path.exists(path):
-            raise UserError("file-not-found", path, "there is no such file or folder")
-    if not out.lower().endswith(".csv"):
-        raise UserError("unsuitable-output", out, "expected the name of a CSV file: coded.csv")
-    if os.path.lexists(out):
-        raise UserError("output-exists", out, "exists already", "delete it, or name another file")
+    check_ending(Path(out))
+    for path in (out, str(audit_path(Path(out)))):
+        if os.path.lexists(path):
+            raise UserError(
+                "output-exists", path, "exists already", "delete it, or name another file"
+            )
     for taken in (*new, *others, "data", "models", "metrics"):
         folder = os.path.realpath(taken)
         if os.path.commonpath([folder, os.path.realpath(out)]) == folder:
@@ -83,46 +141,62 @@ def check_paths(new: list[str], out: str, others: list[str]) -> None:
                 "name a file in another folder",
             )
     try:
-        os.makedirs(os.path.dirname(out) or ".", exist_ok=True)
-        partial = Path(f"{out}.partial")  # the name under which it is written first
-        partial.touch()
-        partial.unlink()
+        folder = os.path.dirname(out) or "."
+        os.makedirs(folder, exist_ok=True)
+        TemporaryFile(dir=folder).close()
     except OSError as error:
         raise UserError(
             "cannot-write", out, f"cannot be written: {error.strerror}", "name another file"
         ) from None
 
 
-def print_summary(out: str, coded: Coded) -> None:
-    """Print how many rows were coded, refused and left out."""
+def print_summary(out: str, done: Done, seconds: float, as_json: bool) -> None:
+    """Print what became of the rows."""
     # To stderr, because stdout may be unable to encode every letter.
-    print(
-        f"{out}: {len(coded.rows):,} rows coded, {len(coded.refused):,} refused; {coded.silent:,} "
-        "without content are left out",
-        file=sys.stderr,
+    for remark in done.remarks:
+        print(f"predict: {remark}", file=sys.stderr)
+    shares = ", ".join(
+        f"{count:,} {decision} ({count / max(1, done.rows):.0%})"
+        for decision, count in done.counts.items()
     )
-    for name, count in coded.posted.items():
-        print(f"{name}: {count:,} rows ({count / len(coded.rows):.1%})", file=sys.stderr)
+    print(f"{out}: {done.rows:,} rows in {seconds:.0f} s: {shares}", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"rows": done.rows, **done.counts, "threshold": done.threshold}))
+
+
+def print_verified(out: Path, models: Path, new: list[str]) -> None:
+    """Say that `out`, the models and the files `new` are those that the audit file of `out` names.
+
+    Raises
+    ------
+    UserError
+        ``not-verified``: something is not.
+    """
+    inputs = []
+    if new:
+        patterns = load_params(ingest=IngestParams).ingest.files
+        inputs = [path for path, _ in find_new_files(new, patterns).files]
+    if wrong := verify(out, models, inputs):
+        raise UserError("not-verified", out, "; ".join(wrong), "code the rows again")
+    print(f"{out}: is what its audit file says, and so is the model", file=sys.stderr)
 
 
 def main() -> None:
-    arguments = parse_arguments()
-    params = load_params(
-        ingest=IngestParams,
-        preprocess=PreprocessParams,
-        feature=FeatureParams,
-        score=ScoreParams,
-        model=ModelTrust,
+    start, arguments = perf_counter(), parse_arguments()
+    out = Path(arguments.out)
+    if arguments.verify:
+        return print_verified(out, arguments.model, arguments.new)
+    named = (*arguments.new, *arguments.posted, arguments.reading, arguments.chart)
+    for path in filter(None, named):
+        if not os.path.exists(path):
+            raise UserError("file-not-found", path, "there is no such file or folder")
+    params = with_choices(load_params(reading=arguments.reading, **SECTIONS), arguments)
+    read = [*arguments.new, *arguments.posted]
+    check_paths(read, arguments.out, [params.ingest.source, str(arguments.model)])
+    done = code_files(
+        arguments.new, out, params, arguments.model, arguments.posted, arguments.chart
     )
-    read = [arguments.new, *arguments.posted]
-    others = [params.ingest.source, str(arguments.model)]
-    check_paths(read, arguments.out, others)
-    coded = code_rows(arguments.new, params, arguments.posted, arguments.model)
-    for remark in coded.remarks:
-        print(f"predict: {remark}", file=sys.stderr)
-    check_paths(read, arguments.out, others)
-    write_csv(coded.header, coded.rows + coded.refused, arguments.out, "utf-8-sig")
-    print_summary(arguments.out, coded)
+    print_summary(arguments.out, done, perf_counter() - start, arguments.json)
 
 
 if __name__ == "__main__":

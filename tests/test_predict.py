@@ -1,55 +1,103 @@
-"""The command codes a file of new rows, or says in one line why not, and leaves nothing else."""
+"""The command codes files of new rows, or says in one line why not, and leaves nothing else."""
 
-import csv
+import json
+import os
+import resource
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
-from project import ROOT, environment
+from coded_files import read_coded, with_cells
+from project import ROOT, environment, set_params
 from refusals import refused
-from small_ledger import ACCOUNT, HEADER, ledger_rows, write_new_rows
+from small_ledger import ACCOUNT, HEADER, ledger_rows, write_ledger, write_new_rows
+from trained_project import change_json
 
 from stages import predict
 
 
-def run(monkeypatch, new: Path, out: Path) -> None:
-    monkeypatch.setattr(sys, "argv", ["predict", str(new), str(out)])
+@pytest.fixture(autouse=True)
+def project(light_project, monkeypatch):
+    monkeypatch.chdir(light_project)
+
+
+@pytest.fixture
+def new(tmp_path) -> Path:
+    """Return a file of eight new rows."""
+    write_new_rows(tmp_path / "march.csv", ledger_rows(8))
+    return tmp_path / "march.csv"
+
+
+def run(monkeypatch, *arguments: object) -> None:
+    monkeypatch.setattr(sys, "argv", ["predict", *map(str, arguments)])
     predict.main()
-
-
-def read_coded(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def files_in(folder: Path) -> dict[str, int]:
     return {str(path): path.stat().st_mtime_ns for path in sorted(folder.rglob("*"))}
 
 
-def test_it_writes_coded_and_refused_rows_and_changes_nothing_else(
-    trained_project, tmp_path, monkeypatch, capsys
+def test_it_writes_every_row_and_the_audit_file_and_changes_nothing_else(
+    light_project, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.chdir(trained_project)
-    before = files_in(trained_project)
+    before = files_in(light_project)
     rows = ledger_rows(8)
-    rows[3][HEADER.index("Transaction Amt.")] = "unknown"
-    rows[4][HEADER.index("Purpose")] = "=1+1 jane@example.com"
+    rows[3] = with_cells(rows[3], transaction_amt="unknown")
+    rows[4] = with_cells(rows[4], purpose="=1+1 jane@example.com")
     (tmp_path / "new").mkdir()
     write_new_rows(tmp_path / "new/march.csv", [*rows, [""] * len(HEADER)])
     run(monkeypatch, tmp_path / "new", tmp_path / "out/coded.csv")
     coded = read_coded(tmp_path / "out/coded.csv")
-    assert [row["source_row"] for row in coded] == list("23467895")
-    assert all(row["predicted"] and not row["refused"] for row in coded[:-1])
-    assert (coded[-1]["predicted"], coded[-1]["refused"]) == ("", "unreadable amount in amount")
-    assert coded[3]["purpose"] == "'=1+1 [email]"
-    said = capsys.readouterr().err.splitlines()
-    assert f"{tmp_path / 'out/coded.csv'}: 7 rows coded, 1 refused; 1 " in said[-3]
-    assert said[-2].startswith("autopost95: ") and said[-1] == "autopost99: 0 rows (0.0%)"
-    assert files_in(trained_project) == before
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["coded.csv"]
+    assert [row["source_row"] for row in coded] == [str(line) for line in range(2, 11)]
+    assert [row["decision"] for row in coded[3::5]] == ["refused", "none"]
+    assert coded[4]["Purpose"] == "'=1+1 jane@example.com"
+    assert coded[4]["seen_purpose"] == "'=1+1 [email]"
+    said = capsys.readouterr()
+    assert said.err.splitlines()[-1].startswith(f"{tmp_path / 'out/coded.csv'}: 9 rows in ")
+    assert "1 refused (11%), 1 none (11%)" in said.err and said.out == ""
+    assert "jane" not in said.err
+    assert files_in(light_project) == before
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "coded.csv",
+        "coded.csv.audit.json",
+    ]
+
+
+def test_the_summary_for_scripts_is_one_line_of_json(new, tmp_path, monkeypatch, capsys):
+    run(monkeypatch, new, tmp_path / "out.csv", "--json", "--precision", "0.99")
+    assert json.loads(capsys.readouterr().out) == {
+        "rows": 8, "post": 0, "review": 8, "refused": 0, "none": 0, "threshold": None
+    }  # fmt: skip
+
+
+def test_the_command_line_stands_in_for_parameters(new, tmp_path, monkeypatch):
+    run(monkeypatch, new, tmp_path / "out.csv", "--language", "ko", "--precision", "0.9")
+    assert "decision" not in read_coded(tmp_path / "out.csv")[0]
+    said = json.loads((tmp_path / "out.csv.audit.json").read_text())["parameters"]["predict"]
+    assert (said["language"], said["precision"]) == ("ko", 0.9)
+    for wrong in ("1", "0.5", "nan", "-3"):
+        with refused("invalid-parameter", "--precision"):
+            run(monkeypatch, new, tmp_path / "no.csv", "--precision", wrong)
+
+
+def test_a_file_says_how_other_files_are_read(new, tmp_path, monkeypatch):
+    run(monkeypatch, new, tmp_path / "own.csv")
+    text = new.read_text().replace("Merchant Name", "Payee", 1)
+    new.write_text(text)
+    with refused("header-not-found", "march.csv", "merchant (merchant name)"):
+        run(monkeypatch, new, tmp_path / "out.csv")
+    (tmp_path / "bank.yaml").write_text("ingest: {columns: {merchant: {names: [payee]}}}")
+    run(monkeypatch, new, tmp_path / "out.csv", "--reading", tmp_path / "bank.yaml")
+    own, bank = read_coded(tmp_path / "own.csv"), read_coded(tmp_path / "out.csv")
+    assert [row.pop("Merchant Name") for row in own] == [row.pop("Payee") for row in bank]
+    assert own == bank
+    (tmp_path / "bank.yaml").write_text("feature: {fields: [purpose]}")
+    with refused("invalid-parameter", "bank.yaml: feature", "ingest.columns"):
+        run(monkeypatch, new, tmp_path / "no.csv", "--reading", tmp_path / "bank.yaml")
 
 
 @pytest.mark.parametrize(
@@ -57,72 +105,159 @@ def test_it_writes_coded_and_refused_rows_and_changes_nothing_else(
     [
         (("Purpose",), "new", "coded.csv", "column-not-found", "ingest.columns.purpose"),
         (ACCOUNT, "new", "new/coded.csv", "unsuitable-output", "new/coded.csv"),
-        (ACCOUNT, "new", "coded.xlsx", "unsuitable-output", "coded.xlsx"),
+        (ACCOUNT, "new", "coded.xls", "unsuitable-output", "coded.xls"),
         (ACCOUNT, "old", "coded.csv", "file-not-found", "old"),
     ],
 )
 def test_what_cannot_be_coded_is_refused_and_leaves_no_file(
-    trained_project, tmp_path, monkeypatch, left_out, new, out, code, part
+    tmp_path, monkeypatch, left_out, new, out, code, part
 ):
-    monkeypatch.chdir(trained_project)
     (tmp_path / "new").mkdir()
     write_new_rows(tmp_path / "new/march.csv", ledger_rows(8), left_out)
     with refused(code, part):
         run(monkeypatch, tmp_path / new, tmp_path / out)
-    assert not (tmp_path / out).exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 @pytest.mark.parametrize("folder", ["data/raw", "data", "models", "metrics/new"])
-def test_a_folder_of_the_pipeline_takes_no_output(trained_project, tmp_path, monkeypatch, folder):
-    monkeypatch.chdir(trained_project)
-    write_new_rows(tmp_path / "march.csv", ledger_rows(8))
+def test_a_folder_of_the_pipeline_takes_no_output(new, monkeypatch, folder):
     with refused("unsuitable-output", folder):
-        run(monkeypatch, tmp_path / "march.csv", Path(folder, "coded.csv"))
+        run(monkeypatch, new, Path(folder, "coded.csv"))
 
 
-def test_an_existing_file_is_never_overwritten(trained_project, tmp_path, monkeypatch):
-    monkeypatch.chdir(trained_project)
-    write_new_rows(tmp_path / "april.csv", ledger_rows(8))
-    before = (tmp_path / "april.csv").read_bytes()
-    (tmp_path / "march.csv").write_bytes(before)
-    with refused("output-exists", "march.csv"):
-        run(monkeypatch, tmp_path / "april.csv", tmp_path / "march.csv")
-    assert (tmp_path / "march.csv").read_bytes() == before
+@pytest.mark.parametrize("name", ["coded.csv", "coded.csv.audit.json", "coded.csv.partial"])
+def test_an_existing_file_is_never_overwritten(new, tmp_path, monkeypatch, name):
+    (tmp_path / name).write_text("mine")
+    if name.endswith("partial"):
+        run(monkeypatch, new, tmp_path / "coded.csv")
+    else:
+        with refused("output-exists", name):
+            run(monkeypatch, new, tmp_path / "coded.csv")
+    assert (tmp_path / name).read_text() == "mine"
 
 
-def test_a_folder_that_cannot_be_written_is_refused(trained_project, tmp_path, monkeypatch):
-    monkeypatch.chdir(trained_project)
-    write_new_rows(tmp_path / "march.csv", ledger_rows(8))
+@pytest.mark.parametrize("ending", [".csv", ".xlsx", ".parquet"])
+def test_a_file_that_appears_meanwhile_stays(new, tmp_path, monkeypatch, ending):
+    from stages.lib.review import coding_run
+
+    out, real = tmp_path / f"out{ending}", coding_run.code_base
+
+    def code_base(*arguments):
+        out.write_text("mine")
+        return real(*arguments)
+
+    monkeypatch.setattr(coding_run, "code_base", code_base)
+    with refused("output-exists", out.name):
+        run(monkeypatch, new, out)
+    assert out.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["march.csv", out.name]
+
+
+def test_a_folder_that_cannot_be_written_is_refused(new, tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     with refused("cannot-write", "file/coded.csv"):
-        run(monkeypatch, tmp_path / "march.csv", tmp_path / "file/coded.csv")
+        run(monkeypatch, new, tmp_path / "file/coded.csv")
 
 
-def start(folder: Path, *arguments: Path) -> subprocess.Popen:
+def test_verifying_says_yes_or_what_differs(light_project, new, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(shutil.copytree(light_project, tmp_path / "project"))
+    out = tmp_path / "out.parquet"
+    (tmp_path / "new").mkdir()
+    new = new.rename(tmp_path / "new/march.csv")
+    run(monkeypatch, new, out)
+    capsys.readouterr()
+    before = files_in(tmp_path)
+    run(monkeypatch, "--verify", out)
+    run(monkeypatch, "--verify", new.parent, out)
+    assert capsys.readouterr().err.count("is what its audit file says") == 2
+    assert files_in(tmp_path) == before
+    content = new.read_bytes()
+    new.write_bytes(content + b"\n")
+    with refused("not-verified", str(new)) as caught:
+        run(monkeypatch, "--verify", new, out)
+    assert f"{out}: its content" not in str(caught.value)
+    new.write_bytes(content)
+    change_json(Path("models/evaluate/manifest.json"), more=1)
+    with refused("not-verified", "models/evaluate"):
+        run(monkeypatch, "--verify", out)
+    out.write_bytes(out.read_bytes()[:-1])
+    with refused("not-verified", f"{out}: its content is not what was written"):
+        run(monkeypatch, "--verify", out)
+
+
+def test_posted_rows_and_a_chart_are_taken(new, tmp_path, monkeypatch, capsys):
+    posted = [with_cells(ledger_rows(1)[0], merchant_name="Zamboni", purpose="ice")]
+    write_ledger(tmp_path / "posted.csv", posted)
+    (tmp_path / "chart.csv").write_text("0101\n2010\n")
+    options = ["--posted", tmp_path / "posted.csv", "--chart", tmp_path / "chart.csv"]
+    run(monkeypatch, new, tmp_path / "out.csv", *options)
+    proposed = {row["acct_code"] for row in read_coded(tmp_path / "out.csv")}
+    assert proposed <= {"0101", "2010"}
+    assert "1 posted rows count as corrections" in capsys.readouterr().err
+
+
+# As a process ------------------------------------------------------------------------------------
+
+
+def start(folder: Path, *arguments: object, **more) -> subprocess.Popen:
     command = [sys.executable, "-m", "stages.predict", *map(str, arguments)]
     path = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        command, cwd=folder, env=environment(**path), stderr=subprocess.PIPE, text=True
+        command, cwd=folder, env=environment(**path), stderr=subprocess.PIPE, text=True, **more
     )
 
 
-def test_a_refusal_ends_the_process_with_one_line_and_code_1(trained_project, tmp_path):
-    folder = shutil.copytree(trained_project, tmp_path / "project")
+def test_a_refusal_ends_the_process_with_one_line_and_code_1(light_project, new, tmp_path):
+    folder = shutil.copytree(light_project, tmp_path / "project")
     shutil.rmtree(folder / "models")
-    write_new_rows(tmp_path / "march.csv", ledger_rows(8))
-    process = start(folder, tmp_path / "march.csv", tmp_path / "coded.csv")
+    process = start(folder, new, tmp_path / "coded.csv")
     _, err = process.communicate()
     assert process.returncode == 1
     assert err.startswith("error[no-model]: models/train: ") and len(err.splitlines()) == 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_run_that_is_stopped_leaves_no_file(trained_project, tmp_path, number):
-    write_new_rows(tmp_path / "march.csv", ledger_rows(8))
-    process = start(trained_project, tmp_path / "march.csv", tmp_path / "coded.csv")
-    process.stderr.read(1)  # it loads the model
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+@pytest.mark.parametrize("ending", [".csv", ".xlsx"])
+def test_a_run_that_is_stopped_leaves_no_sheet(light_project, new, tmp_path, number, ending):
+    out = tmp_path / f"coded{ending}"
+    write_new_rows(new, ledger_rows() * 40)
+    process = start(light_project, new, out)
+    while not list(tmp_path.glob("*.partial/*")) and process.poll() is None:
+        time.sleep(0.02)
     process.send_signal(number)
     process.communicate()
     assert process.returncode in (-number, 128 + number)
+    left = {path.name.partition(".")[0] + path.suffix for path in tmp_path.iterdir()}
+    killed = {"coded.partial"} if number == signal.SIGKILL else set()
+    assert left == {"march.csv", *killed}
+    process = start(light_project, new, out)
+    process.communicate()
+    assert process.returncode == 0 and out.is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [".csv", ".xlsx", ".parquet"])
+def test_a_full_disk_leaves_nothing_and_is_one_line(light_project, new, tmp_path, ending):
+    rows = [with_cells(row, purpose=os.urandom(5_000).hex()) for row in ledger_rows()]
+    write_new_rows(new, rows)
+    limit = 300_000  # the rows themselves, spooled, are larger
+
+    process = start(
+        light_project,
+        new,
+        tmp_path / f"coded{ending}",
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    _, err = process.communicate()
+    assert process.returncode == 1
+    assert err.splitlines()[-1].startswith("error[cannot-write]: ") and "Traceback" not in err
     assert [path.name for path in tmp_path.iterdir()] == ["march.csv"]
+
+
+def test_a_parameter_of_the_section_is_checked(light_project, new, tmp_path, monkeypatch):
+    folder = shutil.copytree(light_project, tmp_path / "project")
+    monkeypatch.chdir(folder)
+    set_params(folder, {"predict.review.share": 2.0, "predict.language": "de"})
+    with refused("invalid-parameter", "predict.review.share", "predict.language"):
+        run(monkeypatch, new, tmp_path / "out.csv")

@@ -1,6 +1,8 @@
-"""Code new rows: the account of each row, how sure the coder is, and like which past postings."""
+"""The coder: the models, and the accounts that they give to rows of a base table."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -8,109 +10,212 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 from pydantic import ValidationError
-from scipy.special import softmax
+from scipy.sparse import csr_matrix
 
 from stages.lib.checksums import file_sha256
 from stages.lib.contracts.evaluate import CALIBRATION, Calibration
 from stages.lib.contracts.manifest import MANIFEST
-from stages.lib.contracts.names import AMOUNT, DATE, ORIGIN
+from stages.lib.contracts.names import DATE, LABEL
 from stages.lib.contracts.scores import EXPERTS, LANGUAGE_MODEL
 from stages.lib.contracts.tokenize import LABEL_MAP
 from stages.lib.errors import UserError, UserErrors
-from stages.lib.evaluation.calibration import calibrate
 from stages.lib.evaluation.combination import combine, log_probabilities
-from stages.lib.evaluation.metrics import RowScores, summarise_scores
-from stages.lib.ledger.new_rows import NewRows, read_new_rows, read_posted_rows
+from stages.lib.evaluation.metrics import RowScores
+from stages.lib.ledger.new_rows import read_posted_rows
 from stages.lib.model.base_model import load_tokenizer, resolve_base_model
+from stages.lib.model.correction_votes import (
+    Corrections,
+    build_corrections,
+    experts_to_show,
+    leave_out_known,
+)
 from stages.lib.model.manifest import verify_manifest
+from stages.lib.model.past_postings import RESOLUTION, Neighbours
 from stages.lib.model.prompt import encode_prompts
 from stages.lib.model.text_experts import (
-    NEAREST,
     TextExperts,
-    add_postings,
     describe_neighbours,
     load_text_experts,
-    nearest_few,
-    posted_votes,
     score_text_experts,
 )
+from stages.lib.model.vendor_words import vendor_field
 from stages.lib.parallel import cores
 from stages.lib.params.model import ModelParams
 from stages.lib.params.row_shape import row_shape_of
+from stages.lib.review.account_finder import read_chart
+from stages.lib.review.allowed_accounts import allowed_accounts
+from stages.lib.review.corrected_scores import correct_scores
+from stages.lib.review.corrections import read_corrections, usable_corrections
 from stages.lib.tables import read_json
 
 # The folder with the models of all stages, and those that have a manifest.
 MODELS = CALIBRATION.parents[1]
 STAGES = ("train", "classify")
-LEAST_CHANCE = 1e-30  # so that its logarithm is finite
+# Rows whose scores for all accounts are in memory at a time.
+ROWS_AT_ONCE = 20_000
 
 
-class Coded(NamedTuple):
-    """New rows with their accounts.
+@dataclass
+class Coder:
+    """The models, ready to code rows.
 
     Attributes
     ----------
-    header : list of str
-    rows : list of list
-        The cells of each coded row, in the order of `header`.
-    refused : list of list
-        The same for each row that cannot be coded: its origin and the reason; the rest is empty.
-    silent : int
-        Number of rows without content, which are in neither list.
-    posted : dict of str to int
-        For each threshold, the number of rows that reach it.
-    remarks : list of str
-        What the user should know about the files.
+    calibration : Calibration
+    experts : TextExperts
+    corrections : Corrections
+        What people said since the training.
+    names : dict of str to str
+        The name of each account, by code; "" for none.
+    allowed : ndarray of bool, (accounts,)
+        Which of ``corrections.accounts`` may be proposed.
+    folder : Path
+        Of the models.
+    params : SimpleNamespace
+        The sections ``score`` and ``model``.
     """
 
-    header: list[str]
-    rows: list[list]
-    refused: list[list]
-    silent: int
-    posted: dict[str, int]
-    remarks: list[str]
+    calibration: Calibration
+    experts: TextExperts
+    corrections: Corrections
+    names: dict[str, str]
+    allowed: np.ndarray
+    folder: Path
+    params: SimpleNamespace
+
+    @property
+    def accounts(self) -> list[str]:
+        """Codes, by the numbers that scores use."""
+        return self.corrections.accounts
+
+    @cached_property
+    def shown(self) -> TextExperts:
+        """The experts, with the corrections behind the past postings, to be shown."""
+        return experts_to_show(self.experts, self.corrections)
+
+    @cached_property
+    def trained_rows(self) -> dict[str, int]:
+        """The number of training rows of each account."""
+        count = np.bincount(self.experts.past.label, minlength=len(self.experts.accounts))
+        return dict(zip(self.experts.accounts, count.tolist(), strict=True))
+
+    @cached_property
+    def equal_rows(self) -> tuple[np.ndarray, csr_matrix]:
+        """The group of equal words of each past row, and how many rows of each account it has."""
+        rows = self.experts.past.rows
+        weights = np.random.default_rng(0).random(rows.shape[1])
+        _, group = np.unique(rows.astype(np.float64) @ weights, return_inverse=True)
+        ones, label = np.ones(len(group)), self.experts.past.label
+        return group, csr_matrix((ones, (group, label)))
+
+    @cached_property
+    def language_model(self):
+        """The language model, its tokenizer, and how its prompts are made."""
+        # Torch takes seconds to import, so wrong parameters and files are refused before.
+        from stages.lib.model.scoring import load_trained_model
+
+        trust, folder = self.params.model.trust_remote_code, self.folder / "train"
+        trained = load_trained_model(folder, trust)
+        label_map, manifest = read_json(folder / LABEL_MAP), read_json(folder / MANIFEST)
+        if self.calibration.models["train"] != file_sha256(folder / MANIFEST):
+            raise UserError(
+                "other-model", folder, "was replaced in the meantime", "run the same command again"
+            )
+        model = ModelParams(**manifest["base_model"], trust_remote_code=trust)
+        return trained, load_tokenizer(resolve_base_model(model)), label_map["prompt"]
 
 
-def code_rows(
-    source: str, params: SimpleNamespace, posted: Sequence[str] = (), models: Path = MODELS
-) -> Coded:
-    """Return the rows of a file or folder with the accounts that the coder gives them.
+class CodedRows(NamedTuple):
+    """What the coder says of the rows of a base table.
+
+    Attributes
+    ----------
+    scores : RowScores
+        Accounts are numbers in ``Coder.accounts``.
+    past : list of list of str
+        The nearest past postings and corrections of each row, as texts.
+    equal : ndarray of int64, (rows,)
+        Past rows with the same words.
+    equal_right : ndarray of int64, (rows,)
+        How many of them have the account that is proposed.
+    disagree : ndarray of bool, (rows,)
+        Corrections of rows with the same words say different accounts.
+    """
+
+    scores: RowScores
+    past: list[list[str]]
+    equal: np.ndarray
+    equal_right: np.ndarray
+    disagree: np.ndarray
+
+
+def load_coder(
+    models: Path,
+    params: SimpleNamespace,
+    posted: Sequence[str] = (),
+    chart: Path | str | None = None,
+) -> tuple[Coder, list[str]]:
+    """Return the coder in a folder, and what the user should know about it.
 
     Parameters
     ----------
-    source : str
-        File or folder in the form of the ledger. Its accounts, if it has any, are not read.
+    models : Path
+        In one folder a stage.
     params : SimpleNamespace
         The sections ``ingest``, ``preprocess``, ``feature``, ``score`` and ``model``.
     posted : sequence of str
-        Files or folders of rows that were posted since the training. They join the past postings.
-    models : Path
-        The folder with the models, in one folder a stage.
+        Files and folders of rows that were posted since the training. They count as corrections.
+    chart : Path or str or None
+        A file with the accounts that may be proposed; None: all that are not closed.
 
     Raises
     ------
     UserError
-        There is no model, it is damaged, the parameters have changed since its training, or the
-        new rows cannot be read.
+        There is no model, it is damaged, the parameters have changed since its training, or a file
+        cannot be read.
     """
     calibration = load_models_of(models, params)
-    experts, remarks = load_text_experts(models / "classify"), []
-    chart = read_json(models / "train" / LABEL_MAP)["accounts"]
-    if [entry["acct_code"] for entry in chart] != experts.accounts:
+    experts = load_text_experts(models / "classify")
+    entries = read_json(models / "train" / LABEL_MAP)["accounts"]
+    if [entry["acct_code"] for entry in entries] != experts.accounts:
         problem = "its accounts are not those of the text classifier beside it"
         raise UserError("other-model", models / "train", problem, _again(models))
+    corrections, remarks = gather_corrections(experts, posted, params)
+    allowed, more = allowed_accounts(
+        chart, corrections.accounts, params.preprocess.labels, len(experts.accounts)
+    )
+    sections = SimpleNamespace(score=params.score, model=params.model)
+    coder = Coder(calibration, experts, corrections, read_chart(models), allowed, models, sections)
+    return coder, remarks + more
+
+
+def gather_corrections(
+    experts: TextExperts, posted: Sequence[str], params: SimpleNamespace
+) -> tuple[Corrections, list[str]]:
+    """Return what people said since the training: corrections, and rows of the files `posted`.
+
+    Returns
+    -------
+    corrections : Corrections
+    remarks : list of str
+        How many rows count, and why others do not.
+    """
+    fields, labels = experts.fields, params.preprocess.labels
+    said, remarks = usable_corrections(read_corrections(), fields, labels)
+    if said.num_rows:
+        remarks.append(f"{said.num_rows:,} corrections count")
+    said = said.select([*dict.fromkeys([DATE, *fields, LABEL])])
     for path in dict.fromkeys(posted):
-        rows, refused = read_posted_rows(path, params)
-        experts, left_out = add_postings(experts, rows)
-        count = rows.num_rows - sum(left_out.values())
-        remarks.append(f"{path}: {count:,} posted rows join the past postings")
-        for reason, number in {**refused, **left_out}.items():
+        rows, left_out, found = read_posted_rows(path, params)
+        remarks += found
+        fresh, known = leave_out_known(experts, rows, said)
+        said = pa.concat_tables([said, fresh.select(said.column_names).cast(said.schema)])
+        remarks.append(f"{path}: {fresh.num_rows:,} posted rows count as corrections")
+        for reason, number in {**left_out, "already a past posting": known.num_rows}.items():
             if number:
                 remarks.append(f"{path}: {number:,} posted rows left out: {reason}")
-    new = read_new_rows(source, params)
-    scores, past = code_base(new.base, experts, calibration, params, models)
-    coded = coded_rows(new, chart, scores, past, calibration.thresholds, params.feature.fields)
-    return coded._replace(remarks=remarks + coded.remarks)
+    vendor = vendor_field(fields, params.feature.group_column)
+    return build_corrections(experts, said, vendor), remarks
 
 
 # The model
@@ -154,7 +259,11 @@ def load_calibration(models: Path = MODELS) -> Calibration:
     for folder in (*(models / stage for stage in STAGES), path.parent):
         if not (folder / MANIFEST).is_file():
             raise UserError("no-model", folder, "has no model", _again(models))
-        verify_manifest(folder)
+        manifest = verify_manifest(folder)
+    # No other file has the digest of this manifest, so it must be what `evaluate` writes.
+    if manifest != {"versions": {}, "files": {path.name: file_sha256(path)}}:
+        problem = "is not what was saved"
+        raise UserError("damaged-model", path.with_name(MANIFEST), problem, _again(models))
     try:
         calibration = Calibration.model_validate(read_json(path))
     except ValidationError as error:
@@ -197,112 +306,79 @@ def check_made_with(noted: dict[str, object], now: dict[str, object]) -> None:
         )
 
 
-def code_base(
-    base: pa.Table,
-    experts: TextExperts,
-    calibration: Calibration,
-    params: SimpleNamespace,
-    models: Path = MODELS,
-) -> tuple[RowScores, list[list[str]]]:
-    """Return the combined scores of the rows of a base table, and the past postings of each.
+def code_base(coder: Coder, base: pa.Table) -> CodedRows:
+    """Return the account of each row of a base table, and what it stands on.
 
-    Rows like one that was posted since the training follow it.
-
-    Parameters
-    ----------
-    base : Table
-    experts : TextExperts
-    calibration : Calibration
-    params : SimpleNamespace
-        The sections ``score`` and ``model``.
+    Rows like one that a person corrected or posted since the training follow it. Rows that the
+    model sees as one are scored once.
     """
+    columns = [base[field].to_pylist() for field in coder.experts.fields]
+    number: dict[tuple, int] = {}  # of distinct rows, as they first appear
+    which = [number.setdefault(seen, len(number)) for seen in zip(*columns, strict=True)]
+    _, first = np.unique(which, return_index=True)
+    distinct = base.take(pa.array(first))
+    starts = range(0, max(1, len(first)), ROWS_AT_ONCE)
+    parts = [_code_distinct(coder, distinct.slice(start, ROWS_AT_ONCE)) for start in starts]
+    scores = {
+        name: np.concatenate([vars(part.scores)[name] for part in parts])[which]
+        for name in vars(parts[0].scores)
+    }
+    past = [texts for part in parts for texts in part.past]
+    rest = zip(*(part[2:] for part in parts), strict=True)
+    return CodedRows(
+        RowScores(**scores),
+        [past[place] for place in which],
+        *(np.concatenate(values)[which] for values in rest),
+    )
+
+
+def _code_distinct(coder: Coder, base: pa.Table) -> CodedRows:
+    experts, calibration = coder.experts, coder.calibration
     scores, neighbours = score_text_experts(experts, base, cores())
     if calibration.weights[LANGUAGE_MODEL]:
-        logits = language_model_logits(base, calibration, params, models)
-        scores[LANGUAGE_MODEL] = log_probabilities(logits)
+        scores[LANGUAGE_MODEL] = log_probabilities(language_model_logits(coder, base))
     names = [name for name in EXPERTS if name in scores]
     weights = np.array([calibration.weights[name] for name in names])
     logits = combine([scores[name] for name in names], weights)
-    votes = posted_votes(experts, neighbours)
-    chance = softmax(logits.astype(np.float64), axis=1) + votes
-    logits = np.log(np.maximum(chance / (1 + votes.sum(axis=1, keepdims=True)), LEAST_CHANCE))
-    unknown = np.full(len(logits), len(experts.accounts))
-    combined = calibrate(summarise_scores(logits, unknown, 1.0), tuple(calibration.confidence))
-    return combined, describe_neighbours(experts, nearest_few(neighbours))
-
-
-def language_model_logits(
-    base: pa.Table, calibration: Calibration, params: SimpleNamespace, models: Path
-) -> np.ndarray:
-    """Return the language model's logits of the rows of a base table, float32 (rows, K)."""
-    # Torch takes seconds to import, so wrong parameters and files are refused before.
-    from stages.lib.model.scoring import load_trained_model, score_rows
-
-    trust, folder = params.model.trust_remote_code, models / "train"
-    trained = load_trained_model(folder, trust)
-    label_map, manifest = read_json(folder / LABEL_MAP), read_json(folder / MANIFEST)
-    if calibration.models["train"] != file_sha256(folder / MANIFEST):
-        raise UserError(
-            "other-model", folder, "was replaced in the meantime", "run the same command again"
-        )
-    model = ModelParams(**manifest["base_model"], trust_remote_code=trust)
-    prompt = label_map["prompt"]
-    columns = [base[field].to_pylist() for field in prompt["fields"]]
-    tokenizer = load_tokenizer(resolve_base_model(model))
-    input_ids, _ = encode_prompts(tokenizer, columns, prompt["max_tokens"])
-    score = params.score
-    return score_rows(trained, input_ids, score.batch_tokens, score.threads, "score")
-
-
-# The table
-
-
-def coded_rows(
-    new: NewRows,
-    accounts: list[dict],
-    scores: RowScores,
-    past: list[list[str]],
-    thresholds: dict[str, float | None],
-    fields: list[str],
-) -> Coded:
-    """Return header and rows: origin, account, next best ones, past postings, what the row says.
-
-    Parameters
-    ----------
-    new : NewRows
-    accounts : list of dict, length K
-    scores : RowScores
-        Of the rows of ``new.base``.
-    past : list of list of str
-        The nearest past postings of each row, as texts.
-    thresholds : dict of str to float or None
-        The least probability that is posted, by name; None: none is enough.
-    fields : list of str
-        The visible fields.
-    """
-    shown = [DATE, AMOUNT, *fields]
-    places = range(1, scores.top.shape[1])
-    header = [*ORIGIN, "refused", "predicted", "predicted_name", "probability", *thresholds]
-    header += [f"{name}_{place + 1}" for place in places for name in ("choice", "probability")]
-    header += [f"past_{place + 1}" for place in range(NEAREST)] + shown
-    origins, cells = (
-        zip(*(new.base[name].to_pylist() for name in names), strict=True)
-        for names in (ORIGIN, shown)
+    found = correct_scores(
+        logits,
+        [base[field].to_pylist() for field in experts.fields],
+        neighbours,
+        experts.past,
+        coder.corrections,
+        coder.allowed,
+        tuple(calibration.confidence),
     )
-    rows, posted = [], dict.fromkeys(thresholds, 0)
-    for origin, top, chances, before, said in zip(
-        origins, scores.top.tolist(), scores.probability.tolist(), past, cells, strict=True
-    ):
-        best = accounts[top[0]]
-        row = [*origin, "", best["acct_code"], best["acct_name"], round(chances[0], 4)]
-        for name, least in thresholds.items():
-            enough = least is not None and chances[0] >= least
-            posted[name] += enough
-            row.append("yes" if enough else "no")
-        for place in places:
-            row += [accounts[top[place]]["acct_code"], round(chances[place], 4)]
-        before = before + [""] * (NEAREST - len(before))
-        rows.append([*row, *before, *said])
-    padding = [""] * (len(header) - len(ORIGIN) - 1)
-    refused = [row + padding for row in new.refused]
-    return Coded(header, rows, refused, new.silent, posted, new.remarks)
+    past = describe_neighbours(coder.shown, found.nearest)
+    equal, right = count_equal_rows(coder, neighbours, found.scores.top[:, 0])
+    return CodedRows(found.scores, past, equal, right, found.disagree)
+
+
+def count_equal_rows(
+    coder: Coder, neighbours: Neighbours, proposed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return how many past rows have the words of each row, and how many of these have the account
+    that is proposed; both int64 (rows,)."""
+    nearest, similarity = neighbours.position[:, 0], neighbours.similarity[:, 0]
+    same = (nearest >= 0) & (similarity >= 1 - RESOLUTION)
+    group, counts = coder.equal_rows
+    equal, right = np.zeros((2, len(nearest)), np.int64)
+    chosen = group[nearest[same]]
+    equal[same] = np.asarray(counts.sum(axis=1)).ravel()[chosen]
+    known = proposed[same] < counts.shape[1]
+    right[np.flatnonzero(same)[known]] = np.asarray(
+        counts[chosen[known], proposed[same][known]]
+    ).ravel()
+    return equal, right
+
+
+def language_model_logits(coder: Coder, base: pa.Table) -> np.ndarray:
+    """Return the language model's logits of the rows of a base table, float32 (rows, K)."""
+    from stages.lib.model.scoring import score_rows
+
+    trained, tokenizer, prompt = coder.language_model
+    columns = [base[field].to_pylist() for field in prompt["fields"]]
+    beginning = prompt.get("beginning", ())
+    input_ids, _ = encode_prompts(tokenizer, columns, prompt["max_tokens"], beginning)
+    score = coder.params.score
+    return score_rows(trained, input_ids, score.batch_tokens, score.threads, "score")
