@@ -20,7 +20,7 @@ from stages.lib.errors import UserErrors
 from stages.lib.model.base_model import load_tokenizer, resolve_base_model
 from stages.lib.model.labels import build_label_map
 from stages.lib.model.model_input import save_dataset, tokenize_rows
-from stages.lib.model.prompt import PROMPT_VERSION
+from stages.lib.model.prompt import PROMPT_VERSION, find_beginning
 from stages.lib.model.training_rows import choose_rows
 from stages.lib.params.files import load_params
 from stages.lib.params.model import ModelParams
@@ -55,6 +55,8 @@ def main() -> None:
         report[side] = {"rows": table.num_rows, "tokens": tokens, "trimmed_rows": n_trimmed}
         print(f"{side}: {table.num_rows:,} rows, {tokens:,} tokens, {n_trimmed:,} trimmed")
     prompt = {"version": PROMPT_VERSION, "fields": fields, "max_tokens": max_tokens}
+    if beginning := find_beginning(tokenizer):
+        prompt["beginning"] = beginning
     write_json({"prompt": prompt, "accounts": label_map}, FOLDER / LABEL_MAP)
     write_json(report, REPORT)
 

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from base_tables import DEFAULTS, some_rows, write_base
+from base_tables import DEFAULTS, FIELDS, LABELS, some_rows, write_base
 from refusals import refused
 from ruamel.yaml import YAML
 
@@ -13,6 +14,7 @@ from stages.lib import tables
 from stages.lib.contracts.feature import BASE
 from stages.lib.contracts.names import SIDES
 from stages.lib.contracts.split import FOLDER, SET_ASIDE, side_path
+from stages.lib.review.corrections import Correction, write_corrections
 from stages.lib.tables import read_json, read_table
 
 
@@ -34,8 +36,9 @@ def base(tmp_path, monkeypatch) -> dict[int, dict]:
 def run(**changes) -> dict:
     """Run the stage and return its report."""
     yaml = YAML()
-    fields = {"fields": ["vendor", "memo", "amount_bucket"], "other": 1}
-    yaml.dump({"feature": fields}, Path("params.yaml"))
+    fields = {"fields": FIELDS, "group_column": "vendor", "other": 1}
+    preprocess = {"labels": LABELS, "other": 1}
+    yaml.dump({"feature": fields, "preprocess": preprocess}, Path("params.yaml"))
     yaml.dump({"split": DEFAULTS | changes}, Path("params_train.yaml"))
     split.main()
     return read_json("metrics/split/report.json")
@@ -115,6 +118,25 @@ def test_group_keeps_a_vendor_on_one_side(base):
     assert report["border"]["test_rows_of_unseen_vendors"] == len(dealt["test"])
 
 
+def test_group_keeps_a_vendor_on_one_side_whose_texts_have_reference_numbers(base, capsys):
+    shops = ["amzn mktp", "paypal *john", "uber trip", "esso", "bell", "ttc", "ikea", "rona"]
+    write_base(some_rows([f"{shops[i % 8]} {i:05}" for i in range(240)]))
+    report = run(strategy="group")
+    (remark,) = [line for line in report["remarks"] if line.startswith("100.0%")]
+    assert f"split: {remark}\n" in capsys.readouterr().out
+    names = [{row["group"][:-6] for row in rows} for rows in sides().values()]
+    assert sum(map(len, names)) == len(set.union(*names)) == 8
+
+
+def test_group_says_that_it_tests_nothing_where_every_vendor_is_another(base):
+    names = [chr(97 + i // 26) + chr(97 + i % 26) for i in range(240)]
+    for vendors in (names, [f"inv {i:05}" for i in range(240)]):
+        write_base(some_rows(vendors))
+        report = run(strategy="group")
+        assert len([line for line in report["remarks"] if "stratified" in line]) == 1
+        assert run()["remarks"] == []
+
+
 def file_bytes() -> list[bytes]:
     return [path.read_bytes() for path in [*map(side_path, SIDES), SET_ASIDE]]
 
@@ -168,3 +190,56 @@ def test_a_ledger_without_vendors_or_dates_is_refused_where_the_strategy_needs_t
         with refused("needs-column", "split.strategy"):
             run(strategy=strategy)
     assert run()["rows_without_vendor"] == 60
+
+
+def correct(*rows: tuple) -> None:
+    """Keep corrections of (vendor, memo, amount_bucket, account)."""
+    corrections = []
+    for number, (*seen, code) in enumerate(rows):
+        fields = dict(zip(FIELDS, seen, strict=True))
+        corrections.append(Correction(f"{number:016}", code, "0", None, 5.0, fields))
+    write_corrections(corrections, FIELDS)
+
+
+def with_amounts() -> None:
+    """Give the base table the columns that every real one has."""
+    table = read_table(BASE)
+    for name, column in (
+        ("amount", pa.array([1.0] * len(table))),
+        ("source_row", pa.array(range(len(table)), pa.int32())),
+    ):
+        table = table.append_column(name, column)
+    tables.write_table(table, BASE)
+
+
+@pytest.mark.parametrize("strategy", ["stratified", "time", "group"])
+def test_a_file_without_corrections_changes_no_byte(base, strategy):
+    run(strategy=strategy)
+    before = [*file_bytes(), Path("metrics/split/report.json").read_bytes()]
+    correct()
+    run(strategy=strategy)
+    assert [*file_bytes(), Path("metrics/split/report.json").read_bytes()] == before
+
+
+def test_corrections_follow_the_training_rows_and_no_other_side_changes(base, capsys):
+    with_amounts()
+    run()
+    before, other = sides(), file_bytes()[1:]
+    correct(
+        ("brand new", "thing", "<20", "7777"),
+        ("brand new", "thing", "<20", "0900"),
+        (*visible(before["test"][0]), "7777"),
+    )
+    report = run()
+    after = sides()
+    count = len(before["train"])
+    assert after["train"][:count] == before["train"]
+    assert [(row["row_id"], row["acct_code"]) for row in after["train"][count:]] == [(600, "7777")]
+    assert file_bytes()[1:] == other
+    assert report["sides"]["train"]["rows"] == count
+    assert report["corrections"]["added"] == 1
+    said = "1 corrections to the closed account 0900 do not count"
+    assert f"split: data/corrections.csv: {said}" in capsys.readouterr().out
+    first = file_bytes()
+    run()
+    assert file_bytes() == first

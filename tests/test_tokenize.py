@@ -138,3 +138,27 @@ def test_the_stage_imports_neither_torch_nor_transformers(before):
     done = run([sys.executable, "-c", code], before)
     # datasets brings pandas along, and would bring torch along if it were asked to
     assert "LOADED ['pandas']" in done.stdout, done.stdout + done.stderr
+
+
+def test_prompts_begin_with_the_token_that_the_base_model_begins_with(before, tiny_model, tmp_path):
+    model = shutil.copytree(tiny_model, tmp_path / "gemma")
+    tokenizer = json.loads((model / "tokenizer.json").read_text())
+    tokenizer["post_processor"] = {
+        "type": "TemplateProcessing",
+        "single": [
+            {"SpecialToken": {"id": "<|im_end|>", "type_id": 0}},
+            {"Sequence": {"id": "A", "type_id": 0}},
+        ],
+        "pair": [],
+        "special_tokens": {
+            "<|im_end|>": {"id": "<|im_end|>", "ids": [1], "tokens": ["<|im_end|>"]}
+        },
+    }
+    (model / "tokenizer.json").write_text(json.dumps(tokenizer))
+    set_params(before, {"model.name": str(model)})
+    done = run_stage("tokenize", before)
+    assert done.returncode == 0, done.stderr
+    prompts = datasets.load_from_disk(str(before / "data/tokenize/test"))["input_ids"]
+    assert all(prompt[0] == 1 and 1 not in prompt[1:] for prompt in prompts)
+    label_map = json.loads((before / "data/tokenize/label_map.json").read_text())
+    assert label_map["prompt"]["beginning"] == [1]

@@ -3,7 +3,9 @@
 import json
 from types import SimpleNamespace
 
-from stages.lib.model.callbacks import LiveMetrics, SealCheckpoints
+import pytest
+
+from stages.lib.model.callbacks import LiveMetrics, SealCheckpoints, TellLongWarmup
 from stages.lib.model.checkpoints import is_sealed
 
 
@@ -66,3 +68,15 @@ def test_the_best_checkpoint_is_found_where_the_folder_is_now(tmp_path):
     moved = state(best_global_step=4, best_model_checkpoint="/elsewhere/checkpoint-4")
     SealCheckpoints().on_train_begin(SimpleNamespace(output_dir=str(tmp_path)), moved, None)
     assert moved.best_model_checkpoint == str(tmp_path / "checkpoint-4")
+
+
+@pytest.mark.parametrize(("warmup", "told"), [(0, False), (7, False), (20, True)])
+def test_a_warmup_longer_than_the_training_is_told_with_both_numbers(capsys, warmup, told):
+    arguments = SimpleNamespace(warmup_steps=warmup)
+    TellLongWarmup().on_train_begin(arguments, state(max_steps=7), None)
+    TellLongWarmup().on_train_begin(
+        arguments, state(max_steps=7, is_world_process_zero=False), None
+    )
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == told
+    assert all("20" in line and "7 steps" in line for line in lines)

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 from refusals import refused
 
-from stages.lib.model.lookup import lookup_columns, lookup_scores
+from stages.lib.model.lookup import lookup_columns, lookup_scores, merge_vendors
 
 FIELDS = ["seller", "memo", "kind", "area"]
 ROLES = {"seller": "group", "memo": "text", "kind": "category", "area": "category"}
@@ -75,3 +75,26 @@ def test_empty_keys_are_passed_over():
 def test_a_vendor_decides_over_any_prior():
     scores = lookup([["esso"]], [["esso"] + ["ymca"] * 999], [2] + [0] * 999)
     assert scores[0].argmax() == 2
+
+
+def vendors(*texts: str) -> dict[str, pa.Table]:
+    return {side: pa.table({"group": texts, "merchant": texts}) for side in ("train", "test")}
+
+
+def test_vendors_with_reference_numbers_are_looked_up_without_them():
+    sides, (remark,) = merge_vendors(vendors("amzn 1x2", "amzn 3y4", "esso 77", "esso 88", ""))
+    assert sides["test"]["group"].to_pylist() == ["amzn", "amzn", "esso", "esso", ""]
+    assert sides["test"]["merchant"][0].as_py() == "amzn 1x2"
+    assert "100.0%" in remark and "0.0%" in remark
+
+
+def test_vendors_that_repeat_stay_as_they_are():
+    before = vendors("esso 77", "esso 77", "ymca 12", "ymca 12", "a")
+    assert merge_vendors(before) == (before, [])
+    assert merge_vendors(vendors("", ""))[1] == []
+
+
+def test_vendors_that_nothing_makes_alike_are_named():
+    before = vendors("a", "b", "c")
+    sides, (remark,) = merge_vendors(before)
+    assert sides == before and "100.0%" in remark

@@ -1,15 +1,18 @@
 """Prompts: exact token ids, nothing lost but the ends of long fields, one form everywhere."""
 
 import ast
+import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from project import ROOT
-from tokenizers import Tokenizer, models, pre_tokenizers
+from refusals import refused
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from stages.lib.model.base_model import load_tokenizer
-from stages.lib.model.prompt import encode_prompts
+from stages.lib.model.prompt import encode_prompts, find_beginning
 
 VOCABULARY = ["|", "Ġ", "a", "b", "ab", "Ġa", "Ġab", "Ġb", "c", "<", ">", "s"]
 
@@ -59,8 +62,63 @@ def test_special_token_text_stays_plain_text(letters, tokenizer, tiny_model):
 
 
 def test_too_few_tokens_for_the_fields_is_refused(letters):
-    with pytest.raises(ValueError, match="max_tokens 3 is too small for 2 fields"):
+    with refused("prompt-too-short", "tokenize.max_tokens", "3; expected at least 4"):
         encode_prompts(letters, [["a"], ["b"]], 3)
+    with refused("prompt-too-short", "tokenize.max_tokens", "4; expected at least 5"):
+        encode_prompts(letters, [["a"], ["b"]], 4, [7])
+
+
+@pytest.fixture
+def gemma(tmp_path) -> Path:
+    """Return the folder of a tokenizer that begins each text with <bos>, and ends it with <eos>."""
+    tokenizer = Tokenizer(models.BPE(vocab={"|": 0, "a": 1, "Ġ": 2, "Ġa": 3}, merges=[("Ġ", "a")]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.add_special_tokens(["<bos>", "<eos>"])
+    tokenizer.post_processor = processors.Sequence(
+        [
+            processors.ByteLevel(),
+            processors.TemplateProcessing(
+                single="<bos> $A <eos>", special_tokens=[("<bos>", 4), ("<eos>", 5)]
+            ),
+        ]
+    )
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path
+
+
+def test_a_prompt_begins_once_with_the_token_that_the_tokenizer_begins_with(gemma):
+    tokenizer = load_tokenizer(gemma)
+    beginning = find_beginning(tokenizer)
+    assert beginning == [4]
+    assert encode_prompts(tokenizer, [["a", ""], ["a a a", ""]], 7, beginning) == (
+        [[4, 3, 0, 3, 3, 3, 0], [4, 0, 0]],
+        0,
+    )
+    assert encode_prompts(tokenizer, [["a"], ["a a a"]], 6, beginning) == ([[4, 3, 0, 3, 3, 0]], 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"add_bos_token": True, "bos_token": "<bos>"}, [4]),
+        ({"add_bos_token": True, "bos_token": {"content": "<bos>"}}, [4]),
+        ({"add_bos_token": False, "bos_token": "<bos>"}, []),
+        ({"add_bos_token": True, "bos_token": "<no>"}, []),
+        ({"add_bos_token": True, "bos_token": None}, []),
+        ({"bos_token": "<bos>"}, []),
+        ([], []),
+    ],
+)
+def test_the_first_token_may_stand_in_the_configuration_alone(gemma, config, expected):
+    (gemma / "tokenizer_config.json").write_text(json.dumps(config))
+    assert find_beginning(load_tokenizer(gemma)) == [4]  # once, not twice
+    tokenizer = json.loads((gemma / "tokenizer.json").read_text())
+    (gemma / "tokenizer.json").write_text(json.dumps({**tokenizer, "post_processor": None}))
+    assert find_beginning(load_tokenizer(gemma)) == expected
+
+
+def test_most_tokenizers_begin_with_nothing(letters, tokenizer):
+    assert find_beginning(letters) == find_beginning(tokenizer) == []
 
 
 def test_no_rows_give_no_prompts(letters):

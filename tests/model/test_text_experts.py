@@ -11,12 +11,10 @@ from refusals import refused
 from stages.lib.contracts.scores import PAST_POSTINGS, TEXT_CLASSIFIER
 from stages.lib.model.past_postings import Neighbours
 from stages.lib.model.text_experts import (
-    add_postings,
     describe_neighbours,
     fit_text_experts,
     load_text_experts,
     nearest_few,
-    posted_votes,
     save_text_experts,
     score_text_experts,
 )
@@ -167,55 +165,6 @@ def test_a_neighbour_is_described_by_account_similarity_date_and_fields():
 def test_rows_without_neighbours_have_no_texts(keep_text):
     nearest = Neighbours(np.full((2, 3), -1), np.zeros((2, 3), np.float32))
     assert describe_neighbours(fit(keep_text), nearest) == [[], []]
-
-
-def test_added_postings_are_found_and_shown_and_leave_the_text_classifier(experts):
-    day = datetime.date(2025, 2, 3)
-    rows = table(["zamboni 빙상장"] * 3, ["ice", "ice", ""], ["9", "new", None], [day, None, None])
-    larger, left_out = add_postings(experts, rows)
-    assert left_out == {"account without a training row": 2, "already a past posting": 0}
-    assert len(larger.past.label) == larger.shown.num_rows == 41
-    query = table(["zamboni 빙상장"], [""], [None], [None])
-    before, _ = score_text_experts(experts, query, 1)
-    after, nearest = score_text_experts(larger, query, 1)
-    assert describe_neighbours(larger, nearest)[0][0].endswith(" 2025-02-03 | zamboni 빙상장 | ice")
-    assert after[PAST_POSTINGS].argmax() == 2
-    np.testing.assert_array_equal(after[TEXT_CLASSIFIER], before[TEXT_CLASSIFIER])
-    assert (len(experts.past.label), experts.shown.num_rows) == (40, 40)
-
-
-def test_postings_can_be_added_to_a_model_without_the_text_of_past_rows():
-    larger, left_out = add_postings(fit(keep_text=False), OTHER)
-    assert left_out == {"account without a training row": 0}
-    assert (larger.shown, len(larger.past.label)) == (None, 52)
-
-
-def test_rows_that_are_past_postings_already_are_not_added_again(experts):
-    day = datetime.date(2025, 2, 3)
-    rows = table(["zamboni", "zamboni"], ["ice", "ice"], ["9", "0100"], [day, day])
-    once, left_out = add_postings(experts, rows)
-    assert left_out["already a past posting"] == 0
-    twice, left_out = add_postings(once, rows)
-    assert left_out["already a past posting"] == 2
-    assert as_bytes(twice) == as_bytes(once)
-
-
-def test_later_postings_have_votes_by_their_similarity_and_past_ones_have_none(experts):
-    nearest = Neighbours(np.array([[40, 3, -1], [3, 4, -1]]), np.array([[1.0, 1.0, 0], [1, 1, 0]]))
-    larger, _ = add_postings(experts, table(["zamboni"], ["ice"], ["9"], [None]))
-    votes = posted_votes(larger, nearest)
-    assert votes.tolist() == [[0, 0, 4.0], [0, 0, 0]]
-    half = posted_votes(larger, nearest._replace(similarity=nearest.similarity / 2))
-    assert half[0, 2] == 4.0 * 0.5**16
-    assert not posted_votes(experts, Neighbours(nearest.position[1:], nearest.similarity[1:])).any()
-
-
-@pytest.mark.parametrize("codes", [[], ["new", "other"]])
-def test_nothing_is_added_from_rows_of_unknown_accounts_alone(experts, codes):
-    blank, nobody = [""] * len(codes), [None] * len(codes)
-    same, left_out = add_postings(experts, table(blank, blank, codes, nobody))
-    assert left_out["account without a training row"] == len(codes)
-    assert as_bytes(same) == as_bytes(experts)
 
 
 def test_model_and_scores_do_not_depend_on_the_number_of_processes(experts):

@@ -12,6 +12,7 @@ A download is checked before it is used and kept in the user's cache, outside th
 that clones, queued experiments and temporary workspaces share it.
 """
 
+import json
 from pathlib import Path
 
 from stages.lib.checksums import folder_sha256
@@ -77,4 +78,22 @@ def load_tokenizer(folder: Path):
     tokenizer.encode_special_tokens = True
     tokenizer.no_truncation()
     tokenizer.no_padding()
+    _add_first_token(tokenizer, folder / "tokenizer_config.json")
     return tokenizer
+
+
+def _add_first_token(tokenizer, config: Path) -> None:
+    """Let `tokenizer` begin every text with ``<bos>`` where only its configuration says so."""
+    from tokenizers.processors import TemplateProcessing
+
+    try:
+        settings = json.loads(config.read_text(encoding="utf-8"))
+        first = settings["bos_token"] if settings["add_bos_token"] is True else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return
+    first = first.get("content") if isinstance(first, dict) else first
+    number = tokenizer.token_to_id(first) if isinstance(first, str) else None
+    if number is not None and number not in tokenizer.encode("").ids:
+        tokenizer.post_processor = TemplateProcessing(
+            single=["<bos>", "$A"], special_tokens=[("<bos>", number)]
+        )

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from stages.lib.contracts.names import SIDES
-from stages.lib.model.lookup import lookup_columns, lookup_scores
+from stages.lib.model.lookup import lookup_columns, lookup_scores, merge_vendors
 from stages.lib.model.text_classifier import (
     character_fields,
     field_vectorizers,
@@ -64,7 +64,7 @@ def score_baselines(
         return svc_scores(features, label, n_accounts, regularization, name)
 
     yield "majority", lookup(*([[""] * sides[side].num_rows] for side in SIDES))
-    yield "lookup", lookup(*_columns(sides, keys))
+    yield "lookup", lookup(*_columns(merge_vendors(sides)[0], keys))
     yield "tfidf_words", classify("tfidf_words", plain_vectorizers(), joined, 1.0)
     vectorizers = field_vectorizers(
         fields, by_characters, params.word_ngrams, params.character_ngrams

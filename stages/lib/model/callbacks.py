@@ -55,6 +55,20 @@ class LiveMetrics(TrainerCallback):
             self.live.end()
 
 
+class TellLongWarmup(TrainerCallback):
+    """Say before the first step that the warm-up does not end within the training."""
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        steps, warmup = state.max_steps, args.warmup_steps
+        if state.is_world_process_zero and warmup > steps:
+            peak = f"{steps / warmup:.0%} of training.learning_rate"
+            print(
+                f"training.warmup_steps is {warmup:,}, and the whole training has {steps:,} steps: "
+                f"the learning rate ends at {peak}; lower it to about {max(1, steps // 10):,}",
+                flush=True,
+            )
+
+
 class SealCheckpoints(TrainerCallback):
     """Seal each checkpoint once every rank has written its part, then delete old ones."""
 

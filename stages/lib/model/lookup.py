@@ -8,6 +8,7 @@ import pyarrow.compute as pc
 
 from stages.lib.contracts.names import AMOUNT_BUCKET, GROUP
 from stages.lib.errors import UserError
+from stages.lib.vendors import MOSTLY, are_better, plain_vendors, share_alone
 
 
 def lookup_columns(
@@ -44,6 +45,38 @@ def lookup_columns(
             "correct the names, or set it to null to choose by role",
         )
     return chosen
+
+
+def merge_vendors(sides: dict[str, pa.Table]) -> tuple[dict[str, pa.Table], list[str]]:
+    """Return `sides` with vendors that say something about other rows, and what was done about it.
+
+    Parameters
+    ----------
+    sides : dict of {side: Table}
+        The rows of the split. Where most training rows have a vendor of their own, the vendors of
+        all sides lose their numbers.
+    """
+    train = sides["train"][GROUP].combine_chunks()
+    train = train.filter(pc.not_equal(train, ""))
+    numbers, plain = (
+        vendors.dictionary_encode().indices.to_numpy() for vendors in (train, plain_vendors(train))
+    )
+    if (alone := share_alone(numbers)) <= MOSTLY:
+        return sides, []
+    said = f"{alone:.1%} of the training rows have a vendor that no other one has"
+    if are_better(plain, numbers):
+        left = share_alone(plain)
+        said += f", so the look-up takes vendors without their numbers ({left:.1%} then)"
+        place = sides["train"].schema.get_field_index(GROUP)
+        sides = {
+            side: table.set_column(place, GROUP, plain_vendors(table[GROUP].combine_chunks()))
+            for side, table in sides.items()
+        }
+        if left <= MOSTLY:
+            return sides, [said]
+    return sides, [
+        f"{said}: for rows of such vendors the look-up is the next column, or the majority"
+    ]
 
 
 def lookup_scores(

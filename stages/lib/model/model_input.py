@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from stages.lib.contracts.names import LABEL, ROW_ID
-from stages.lib.model.prompt import encode_prompts
+from stages.lib.model.prompt import encode_prompts, find_beginning
 
 
 def tokenize_rows(
@@ -36,7 +36,7 @@ def tokenize_rows(
         Rows whose prompt was trimmed.
     """
     columns = [table[field].to_pylist() for field in fields]
-    input_ids, n_trimmed = encode_prompts(tokenizer, columns, max_tokens)
+    input_ids, n_trimmed = encode_prompts(tokenizer, columns, max_tokens, find_beginning(tokenizer))
     index = {account: i for i, account in enumerate(accounts)}
     labels = [index.get(account, -1) for account in table[LABEL].to_pylist()]
     tokenized = pa.table(

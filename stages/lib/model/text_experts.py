@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stages.lib.contracts.classify import CODES, SHOWN
 from stages.lib.contracts.names import DATE, LABEL
@@ -21,7 +20,6 @@ from stages.lib.model.manifest import (
 from stages.lib.model.past_postings import (
     Neighbours,
     PastPostings,
-    add_rows,
     build_index,
     load_index,
     nearest_rows,
@@ -42,10 +40,6 @@ from stages.lib.tables import read_json, read_table, write_json, write_table
 LIBRARIES = Path("requirements-classify.txt")
 # Past rows that are shown for a row.
 NEAREST = 3
-# A row that was posted since the training counts for rows like it: so many times as much as all
-# that the coder thought before, times the similarity to this power (a cache, Grave et al. 2017).
-# Chosen on validation rows, half of which were posted: docs/history.md.
-POSTED_WEIGHT, POSTED_POWER = 4.0, 16.0
 
 
 class TextExperts(NamedTuple):
@@ -59,8 +53,6 @@ class TextExperts(NamedTuple):
         The columns of text that a row is made from.
     text : TextModel
     past : PastPostings
-    trained_rows : int
-        Rows of the index that the model was made with; later ones were posted since.
     shown : Table or None
         What is shown of past rows, in their order: date, the fields, acct_code. None: the model was
         made without the text of past rows.
@@ -70,7 +62,6 @@ class TextExperts(NamedTuple):
     fields: list[str]
     text: TextModel
     past: PastPostings
-    trained_rows: int
     shown: pa.Table | None
 
 
@@ -107,46 +98,11 @@ def fit_text_experts(
     text = fit_text_model(columns, kinds, label, len(accounts), settings, workers)
     past = build_index(columns, label, len(accounts), params.past_postings)
     kept = _shown(train, fields) if params.past_postings.keep_text else None
-    return TextExperts(accounts, fields, text, past, len(label), kept)
-
-
-def _tuples(rows: pa.Table) -> list[tuple]:
-    return list(zip(*(column.to_pylist() for column in rows.columns), strict=True))
+    return TextExperts(accounts, fields, text, past, kept)
 
 
 def _shown(rows: pa.Table, fields: list[str]) -> pa.Table:
     return rows.select([*dict.fromkeys([DATE, *fields, LABEL])])
-
-
-def add_postings(experts: TextExperts, rows: pa.Table) -> tuple[TextExperts, dict[str, int]]:
-    """Return the experts with later postings after the past ones, and how many were left out why.
-
-    The text classifier stays as it is. Rows of accounts without a training row are left out: no
-    expert can give these accounts. So are rows that the past postings have already (the same date,
-    fields and account), where the model has the text of past rows: a year-to-date export has them.
-
-    Parameters
-    ----------
-    experts : TextExperts
-    rows : Table
-        A base table with accounts.
-    """
-    trained = pc.is_in(rows[LABEL], pa.array(experts.accounts, pa.string()))
-    known = rows.filter(trained)
-    left_out = {"account without a training row": rows.num_rows - known.num_rows}
-    if experts.shown is not None:
-        have = set(_tuples(experts.shown))
-        fresh = [row not in have for row in _tuples(_shown(known, experts.fields))]
-        known = known.filter(pa.array(fresh, pa.bool_()))
-        left_out["already a past posting"] = len(fresh) - known.num_rows
-    position = {code: index for index, code in enumerate(experts.accounts)}
-    label = np.array([position[code] for code in known[LABEL].to_pylist()], np.int64)
-    past = add_rows(experts.past, _columns(known, experts.fields), label)
-    shown = experts.shown
-    if shown is not None:
-        more = _shown(known, experts.fields).cast(shown.schema)
-        shown = pa.concat_tables([shown, more]).combine_chunks()
-    return experts._replace(past=past, shown=shown), left_out
 
 
 def describe_neighbours(experts: TextExperts, nearest: Neighbours) -> list[list[str]]:
@@ -191,19 +147,6 @@ def nearest_few(neighbours: Neighbours) -> Neighbours:
     return Neighbours(*(part[:, :NEAREST] for part in neighbours))
 
 
-def posted_votes(experts: TextExperts, neighbours: Neighbours) -> np.ndarray:
-    """Return what the rows that were posted since the training say, float64 (rows, K).
-
-    1 is as much as all that the coder thought before. A row without such a neighbour has zeros.
-    """
-    position, similarity = neighbours
-    later = position >= experts.trained_rows
-    votes = np.where(later, POSTED_WEIGHT * similarity.astype(np.float64) ** POSTED_POWER, 0)
-    total = np.zeros((len(position), len(experts.accounts)))
-    np.add.at(total, (np.arange(len(position))[:, None], experts.past.label[position]), votes)
-    return total
-
-
 def save_text_experts(experts: TextExperts, folder: Path) -> None:
     """Write both experts to `folder`, which must be empty: the same bytes for the same experts."""
     save_text_model(experts.text, folder)
@@ -233,6 +176,5 @@ def load_text_experts(folder: Path) -> TextExperts:
         **codes,
         text=load_text_model(folder),
         past=past,
-        trained_rows=len(past.label),
         shown=read_table(folder / SHOWN) if SHOWN in manifest["files"] else None,
     )

@@ -10,7 +10,7 @@ from torch import nn
 from transformers import EarlyStoppingCallback, TrainingArguments
 
 from stages.lib.model.batches import pad_right
-from stages.lib.model.callbacks import LiveMetrics, SealCheckpoints
+from stages.lib.model.callbacks import LiveMetrics, SealCheckpoints, TellLongWarmup
 from stages.lib.model.checkpoints import newest_sealed_checkpoint
 from stages.lib.model.loss import validation_accuracy
 from stages.lib.model.processes import is_main_process
@@ -89,7 +89,7 @@ def make_trainer(
     row_threads: int,
 ) -> LabelTrainer:
     """Return the trainer of `model`; the parameters are those of `run_training`."""
-    callbacks = [LiveMetrics(metrics), SealCheckpoints()]
+    callbacks = [LiveMetrics(metrics), SealCheckpoints(), TellLongWarmup()]
     if training.early_stopping_patience is not None:
         callbacks.append(EarlyStoppingCallback(training.early_stopping_patience))
     return LabelTrainer(

@@ -8,8 +8,14 @@ from stages.lib.split.rows import Rows
 from stages.lib.split.sides import ASIDE, TEST, TRAIN, VAL, Dealt, share_sides
 
 
-def make_report(rows: Rows, dealt: Dealt, remarks: list[str]) -> dict:
-    """Return rows, accounts, vendors and dates of each side, and how far the sides are alike."""
+def make_report(
+    rows: Rows, dealt: Dealt, remarks: list[str], corrections: dict[str, int] | None = None
+) -> dict:
+    """Return rows, accounts, vendors and dates of each side, and how far the sides are alike.
+
+    The sides are those of the ledger; `corrections` counts what became of corrections, if there
+    are any.
+    """
     shares = share_sides(dealt.side)
     sides = {
         name: _describe_side(rows, dealt.side == number, float(shares[number]))
@@ -31,6 +37,7 @@ def make_report(rows: Rows, dealt: Dealt, remarks: list[str]) -> dict:
         },
         "border": _compare_with_train(rows, dealt.side, VAL)
         | _compare_with_train(rows, dealt.side, TEST),
+        **({"corrections": corrections} if corrections else {}),
     }
 
 

@@ -13,6 +13,7 @@ from stages.lib.contracts.names import AMOUNT_BUCKET, DATE, GROUP, ROW_ID
 from stages.lib.errors import UserError
 from stages.lib.parallel import cores, map_ordered
 from stages.lib.tables import number_groups, open_table, read_group, row_digests
+from stages.lib.vendors import plain_vendors
 
 
 class Rows(NamedTuple):
@@ -117,6 +118,22 @@ def read_rows(base: Path, label: str, fields: list[str]) -> Rows:
     labels, vendor = number_groups(whole()), number_groups(whole())
     vendor[whole()] = -1
     return Rows(labels, vendor, number_groups(whole()), number_groups(whole()), whole())
+
+
+def read_plain_vendors(base: Path) -> np.ndarray:
+    """Return ``Rows.vendor`` of vendors without their numbers."""
+    with open_table(base) as file:
+        groups = file.num_row_groups
+    parts = map_ordered(partial(_plain_group, base=base), range(groups), min(cores(), groups))
+    digests, none = zip(*(part for _, part in parts), strict=True)
+    vendor = number_groups(np.concatenate(digests))
+    vendor[np.concatenate(none)] = -1
+    return vendor
+
+
+def _plain_group(group: int, base: Path) -> tuple[np.ndarray, np.ndarray]:
+    vendors = plain_vendors(read_group(base, group, [GROUP])[GROUP].combine_chunks())
+    return row_digests(pa.table({GROUP: vendors}), [GROUP]), pc.equal(vendors, "").to_numpy(False)
 
 
 def linked_groups(same: np.ndarray, vendor: np.ndarray) -> np.ndarray:

@@ -45,8 +45,17 @@ def share_sides(side: np.ndarray) -> np.ndarray:
     return counts / max(1, counts.sum())
 
 
-def write_sides(base: Path, dealt: Dealt) -> None:
-    """Write the rows of each side, and the numbers of the rows that are set aside."""
+def write_sides(base: Path, dealt: Dealt, more: pa.Table | None = None) -> None:
+    """Write the rows of each side, and the numbers of the rows that are set aside.
+
+    Parameters
+    ----------
+    base : Path
+        The base table.
+    dealt : Dealt
+    more : Table, optional
+        Training rows that follow those of the base table.
+    """
     with open_table(base) as file:
         schema, groups = file.schema_arrow, file.num_row_groups
     schemas = {side_path(name): schema for name in SIDES} | {SET_ASIDE: SET_ASIDE_SCHEMA}
@@ -65,6 +74,8 @@ def write_sides(base: Path, dealt: Dealt) -> None:
             start += len(table)
         if written != start:
             raise RuntimeError(f"rows were lost: {start} read, {written} written")
+        if more is not None and more.num_rows:
+            writers[TRAIN].write(more)
 
 
 def _set_aside(row_id: pa.ChunkedArray, aside: np.ndarray) -> pa.Table:
