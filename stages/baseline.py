@@ -4,7 +4,8 @@ Four baselines learn from all training rows (at most ``baseline.max_train_rows``
 fields as the coder:
 
 - majority: the account with the most rows;
-- lookup: the account that a vendor had most often; unknown vendors fall back to other columns;
+- lookup: the account that a vendor had most often; unknown vendors fall back to other columns.
+  Where most rows have a vendor text of their own, vendors are compared without their numbers;
 - tfidf_words: TF-IDF of words and a linear support vector machine, as simple as can be;
 - tfidf_chars: TF-IDF of the words and word pairs of each field and of the characters of some, and a
   linear support vector machine. It is the fixed line that `evaluate` judges the coder against.
@@ -32,6 +33,7 @@ from stages.lib.evaluation.metrics import (
     summarise_scores,
 )
 from stages.lib.model.baselines import score_baselines
+from stages.lib.model.lookup import merge_vendors
 from stages.lib.model.training_rows import choose_rows
 from stages.lib.params.baseline import BaselineParams
 from stages.lib.params.files import load_params
@@ -95,9 +97,14 @@ def main() -> None:
     fields, roles = params.feature.fields, read_json(ROWS)["roles"]
     sides = {side: read_table(side_path(side)) for side in SIDES}
     sides["train"] = choose_rows(sides["train"], params.baseline.max_train_rows)
+    _, remarks = merge_vendors(sides)
     (train, *labels), n_accounts, known = encode_sides(sides)
 
     tables, metrics, report = [], {}, {"train_rows": len(train)}
+    if remarks:
+        report["remarks"] = remarks
+    for remark in remarks:
+        print(f"baseline: {remark}")
     for name, scores in score_baselines(sides, train, n_accounts, fields, roles, params.baseline):
         results = calibrate(scores, labels)
         for side, result in zip(SIDES[1:], results, strict=True):

@@ -9,6 +9,8 @@ that read it. Parameters: all.
 """
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from stages.lib.errors import UserError, UserErrors
@@ -18,10 +20,11 @@ from stages.lib.params.classify import ClassifyParams
 from stages.lib.params.deepspeed import DeepSpeedParams
 from stages.lib.params.evaluate import EvaluateParams
 from stages.lib.params.feature import FeatureParams
-from stages.lib.params.files import check_no_other_sections, load_params, read_yaml
+from stages.lib.params.files import PARAM_FILES, check_places, load_params, read_yaml
 from stages.lib.params.ingest import IngestParams
 from stages.lib.params.lora import LoraParams
 from stages.lib.params.model import ModelParams
+from stages.lib.params.predict import PredictParams
 from stages.lib.params.preprocess import PreprocessParams
 from stages.lib.params.score import ScoreParams
 from stages.lib.params.section import Section
@@ -46,7 +49,47 @@ SECTIONS: dict[str, type[Section]] = {
     "classify": ClassifyParams,
     "baseline": BaselineParams,
     "evaluate": EvaluateParams,
+    "predict": PredictParams,
 }
+# All other sections are in the second file.
+IN_FIRST_FILE = ("ingest", "preprocess", "feature", "lora")
+
+
+def repository() -> Path:
+    """Return the top folder of the repository. It is another one than this folder where DVC runs an
+    experiment in a copy (``--temp``, and the queue)."""
+    return Path(os.environ.get("DVC_ROOT", ".")).resolve()
+
+
+def leads_out(source: str, root: Path) -> str:
+    """Return a line if the path `source` leads out of a copy of the repository at `root`, so that
+    it leads nowhere; else an empty text."""
+    outside = os.path.normpath(root / source)
+    if os.path.isabs(source) or root == Path.cwd() or os.path.exists(source):
+        return ""
+    if not os.path.exists(outside) or root in Path(outside).parents:
+        return ""
+    return (
+        f"there is no {source} here: dvc exp run --temp and the queue run in a copy of the "
+        f"repository, and this path leads out of it; set it to {outside}"
+    )
+
+
+def check_history(root: Path) -> list[UserError]:
+    """Return an error if this is a copy of a shallow clone: DVC would run the experiment, say that
+    it has succeeded, and keep nothing of it."""
+    if root == Path.cwd():
+        return []
+    asked = ["git", "-C", str(root), "rev-parse", "--is-shallow-repository"]
+    try:
+        said = subprocess.run(asked, capture_output=True, text=True).stdout
+    except OSError:  # there is no git
+        return []
+    if said.strip() != "true":
+        return []
+    problem = "this is a shallow clone, where DVC keeps no experiment of --temp or the queue"
+    action = "run git fetch --unshallow, or dvc exp run without --temp and --queue"
+    return [UserError("shallow-clone", root / ".git", problem, action)]
 
 
 def check_source(source: str, lock: Path = Path("dvc.lock")) -> list[UserError]:
@@ -57,22 +100,28 @@ def check_source(source: str, lock: Path = Path("dvc.lock")) -> list[UserError]:
     """
     if os.path.exists(source):
         return []
+    outside = leads_out(source, repository())
     stages = read_yaml(lock).get("stages") if lock.exists() else None
     locked = (stages or {}).get("ingest") or {}
-    if source in [dep.get("path") for dep in locked.get("deps") or []]:
-        return []
     where, problem = "params.yaml: ingest.source", f"there is no file or folder {source}"
     action = "correct the path; patterns such as *.csv belong in ingest.files"
+    if source in [dep.get("path") for dep in locked.get("deps") or []]:
+        if outside:
+            print(f"check: {where}: {outside}", file=sys.stderr)
+        return []
+    if outside:
+        return [UserError("file-not-found", where, outside)]
     return [UserError("file-not-found", where, problem, action)]
 
 
 def main() -> None:
-    others = check_no_other_sections(SECTIONS)
+    others = check_places({name: PARAM_FILES[name not in IN_FIRST_FILE] for name in SECTIONS})
     try:
         params = load_params(**SECTIONS)
     except UserErrors as errors:
         raise UserErrors([*errors.errors, *others]) from None
-    if errors := [*others, *check_agreement(params), *check_source(params.ingest.source)]:
+    errors = [*others, *check_agreement(params), *check_source(params.ingest.source)]
+    if errors := [*errors, *check_history(repository())]:
         raise UserErrors(errors)
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
     OUTPUT.write_text("All parameters are valid.\n", encoding="utf-8", newline="\n")

@@ -21,6 +21,11 @@ DEFAULTS = {
     "min_rows_per_account": 1,
 }
 
+LABELS = {
+    **{"pattern": ".+", "pad_to": 0, "masked": "", "masked_rule": "reject"},
+    **{"merge": {"0777": "0001"}, "retire": ["0900"]},
+}
+
 
 def split_params(**changes: object) -> SplitParams:
     return SplitParams(**(DEFAULTS | changes))

@@ -50,6 +50,14 @@ def trained_project(tiny_model, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def light_project(tmp_path_factory) -> Path:
+    """Return such a folder whose language model has no weight; tests must not write into it."""
+    from trained_project import write_light_project
+
+    return write_light_project(tmp_path_factory.mktemp("light"))
+
+
+@pytest.fixture(scope="session")
 def trained(tokenized, tmp_path_factory) -> Path:
     """Return a copy of the project in which `train` has run; tests must not write into it."""
     from training import copy_of, train_in

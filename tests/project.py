@@ -84,6 +84,8 @@ def copy_project(folder: Path) -> Path:
         if top not in ("data", "models", "metrics", "dvc.lock") and (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, folder / name)
+    (folder / "data").mkdir(exist_ok=True)
+    shutil.copy2(ROOT / "data/corrections.csv", folder / "data/corrections.csv")
     return folder
 
 

@@ -214,3 +214,15 @@ def test_at_most_so_many_rows_train_and_the_report_counts_them(workspace):
         assert predictions("lookup", side)["row_id"] == workspace[side]["row_id"].to_pylist()
     codes = workspace["train"]["acct_code"].to_pylist()
     assert predictions("majority", "test")["predicted"][0] == max(set(codes), key=codes.count)
+
+
+def test_vendors_with_reference_numbers_are_looked_up_without_them(workspace, capsys):
+    write_params(list(ROLES), lookup_columns=["group"])
+    for name, table in workspace.items():
+        texts = [f"{v} x{i:04}" for i, v in enumerate(table["group"].to_pylist())]
+        table = table.set_column(table.schema.get_field_index("group"), "group", pa.array(texts))
+        write_table(table, side_path(name))
+    baseline.main()
+    (remark,) = read_json(baseline.REPORT)["remarks"]
+    assert f"baseline: {remark}\n" in capsys.readouterr().out
+    assert metrics()["lookup_accuracy"] == 1.0

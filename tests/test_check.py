@@ -1,9 +1,11 @@
 """`check` refuses wrong parameters and writes the same bytes for all right ones."""
 
+import subprocess
+
 import pytest
 from project import copy_project, run_stage, set_params
 
-from stages.check import check_source
+from stages.check import check_history, check_source
 
 VALID = b"All parameters are valid.\n"
 
@@ -52,6 +54,21 @@ def test_all_mistakes_are_told_at_once(project):
     assert lora.startswith("params.yaml: lora.r: ")
 
 
+def test_a_file_of_an_older_version_costs_one_line(project):
+    file = project / "params.yaml"
+    before = file.read_text(encoding="utf-8")
+    lines = [line for line in before.splitlines() if line.split(":")[0].strip() not in
+             ("duplicates", "use_dora", "short_rows")]  # fmt: skip
+    file.write_text("\n".join(lines), encoding="utf-8")
+    done = run_stage("check", project)
+    file.write_text(before, encoding="utf-8")
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error[missing-key]: params.yaml: ")
+    for key in ("ingest.reading.0.short_rows", "preprocess.duplicates", "lora.use_dora"):
+        assert key in line
+
+
 def test_a_section_too_many_is_a_mistake(project):
     file = project / "params_train.yaml"
     before = file.read_text(encoding="utf-8")
@@ -69,3 +86,44 @@ def test_a_ledger_that_is_on_another_machine_may_be_missing(tmp_path):
     assert [error.code for error in check_source("data/nowhere", lock)] == ["file-not-found"]
     assert [error.code for error in check_source("a/*.csv", tmp_path / "no")] == ["file-not-found"]
     assert check_source(str(tmp_path), lock) == []
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the repository, in which DVC runs an experiment: its place is within the other."""
+    root, copy = tmp_path / "repository", tmp_path / "repository/.dvc/tmp/exps/temp/x"
+    copy.mkdir(parents=True)
+    (tmp_path / "ledger").mkdir()
+    monkeypatch.setenv("DVC_ROOT", str(root))
+    monkeypatch.chdir(copy)
+    return copy
+
+
+def test_a_path_that_leads_out_of_a_copy_of_the_repository_is_named(copy, tmp_path, capsys):
+    (error,) = check_source("../ledger")
+    assert (error.code, error.where) == ("file-not-found", "params.yaml: ingest.source")
+    assert str(tmp_path / "ledger") in str(error)
+    assert check_source(str(tmp_path / "ledger")) == []
+    for nowhere in ("../elsewhere", "data/raw"):
+        (error,) = check_source(nowhere)
+        assert str(tmp_path) not in str(error)
+    (copy / "dvc.lock").write_text("stages: {ingest: {deps: [{path: ../ledger}]}}\n")
+    assert check_source("../ledger") == []  # --allow-missing may make DVC use the tables
+    assert str(tmp_path / "ledger") in capsys.readouterr().err
+
+
+def test_an_experiment_that_a_shallow_clone_would_lose_is_refused(copy, tmp_path, monkeypatch):
+    def git(*words: str) -> None:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+        subprocess.run(["git", *who, *words], check=True, capture_output=True)
+
+    whole, shallow = tmp_path / "whole", tmp_path / "shallow"
+    git("init", str(whole))
+    for message in "12":
+        git("-C", str(whole), "commit", "--allow-empty", "-m", message)
+    git("clone", "--depth", "1", f"file://{whole}", str(shallow))
+    assert check_history(tmp_path) == check_history(whole) == []
+    (error,) = check_history(shallow)
+    assert error.code == "shallow-clone" and "--unshallow" in error.action
+    monkeypatch.chdir(shallow)
+    assert check_history(shallow) == []  # there, DVC keeps it

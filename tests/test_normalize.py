@@ -54,3 +54,15 @@ def test_spreadsheet_errors():
 )
 def test_codes_of_digits_get_leading_zeros(code, padded_code):
     assert padded(code, 4) == padded_code
+
+
+@pytest.mark.parametrize(
+    "cell", ["0100", " 0100 ", "'0100", "'0100'", '="0100"', '= "0100" ', "０１００", '="100"']
+)
+def test_signs_of_a_spreadsheet_that_mark_a_text_are_no_part_of_a_code(cell):
+    assert padded(cell, 4) == "0100"
+
+
+def test_other_quotes_are_part_of_a_code():
+    codes = ["L'Oréal", "=1+1", 'a="b"', "it's"]
+    assert [padded(code, 0) for code in codes] == codes

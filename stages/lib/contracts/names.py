@@ -3,7 +3,8 @@
 # Where a row came from: the file below ingest.source, its sheet ("" if it has none), and the number
 # of the row there (1-based).
 ORIGIN = ("source_file", "source_sheet", "source_row")
-# A digest of what was masked in a row ("" for nothing): rows that differ only there are different.
+# A digest of what was masked in a row, and of other cells where only they tell the lines of one
+# document apart ("" for nothing): rows that differ only there are different.
 MASKED = "masked"
 # The number of a row in the base table.
 ROW_ID = "row_id"
