@@ -5,7 +5,7 @@
 This is not a stage of ``dvc.yaml``: run it when a sheet that predict wrote comes back. Reads the
 sheets (.xlsx, .ods, .xls, .csv or .parquet), the chart of accounts in ``models/`` and
 ``data/preprocess``, and the parameters. Adds each row whose column ``corrected`` is filled to
-``data/corrections.csv``, which belongs into git: the next predict follows it, and the next ``dvc
+``data/corrections.csv``, to be committed to git: the next predict follows it, and the next ``dvc
 repro`` trains on it. Rows that cannot be read are named; they can be repaired, and the same sheet
 given again. Parameters: ``feature.fields``, ``preprocess.labels``.
 """

@@ -307,7 +307,7 @@ def check_made_with(noted: dict[str, object], now: dict[str, object]) -> None:
 
 
 def code_base(coder: Coder, base: pa.Table) -> CodedRows:
-    """Return the account of each row of a base table, and what it stands on.
+    """Return the account of each row of a base table, and the reasons for it.
 
     Rows like one that a person corrected or posted since the training follow it. Rows that the
     model sees as one are scored once.

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from stages.lib.ledger.privacy import mask_personal
 from stages.lib.params.ingest import IngestParams
 
-# What stands for letters that are lost: alone, and after another program took it for Korean,
+# What replaces letters that are lost: alone, and after another program took it for Korean,
 # Chinese or western text.
 _LOST = re.compile("\ufffd|\u5360\uc3d9\uc619|\u951f\u65a4\u62f7|\xef\xbf\xbd")
 # UTF-8 that was taken for one of these begins with these letters. Real text may have them, too, but

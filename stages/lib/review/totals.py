@@ -43,7 +43,7 @@ class Totals:
                 self.names.setdefault(account, name or "")
 
     def of(self, account: str | None = None, decision: str | None = None) -> tuple[int, float]:
-        """Return the number of rows and their amount; None stands for all accounts or decisions."""
+        """Return the number of rows and their amount; None: of all accounts or decisions."""
         accounts = self.accounts() if account is None else [account]
         decisions = DECISIONS if decision is None else [decision]
         groups = list(product(accounts, decisions))

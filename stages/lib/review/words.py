@@ -50,7 +50,7 @@ def say_reason(words: Mapping, code: str, arguments: Mapping) -> str:
         One of ``words["reasons"]``, or the text of a row that could not be read. A text that has no
         word is returned as it is.
     arguments : mapping
-        What stands in braces in the word of the reason.
+        The values for the braces in the reason's text.
     """
     if code in words["reasons"]:
         return words["reasons"][code].format(**{k: _number(v) for k, v in arguments.items()})
