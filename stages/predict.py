@@ -16,6 +16,7 @@ import stages.lib.openmp  # isort: skip  # noqa: F401
 import argparse
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -181,8 +182,20 @@ def print_verified(out: Path, models: Path, new: list[str]) -> None:
     print(f"{out}: is what its audit file says, and so is the model", file=sys.stderr)
 
 
+def clean_up_when_stopped() -> None:
+    """Let SIGTERM and SIGHUP end this process as an exception does: half-written files go."""
+
+    def stop(number: int, _: object) -> None:
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, stop)
+
+
 def main() -> None:
     start, arguments = perf_counter(), parse_arguments()
+    clean_up_when_stopped()
     out = Path(arguments.out)
     if arguments.verify:
         return print_verified(out, arguments.model, arguments.new)
