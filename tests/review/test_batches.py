@@ -146,12 +146,14 @@ def coded_rows(accounts: int = 3) -> CodedRows:
     return CodedRows(scores, past, np.array([3, 0]), np.array([2, 0]), np.array([False, True]))
 
 
-def batch_of(coded: CodedRows, reasons: list[list[str]]):
-    part, inputs = new_part(), inputs_of(ONE)
+def batch_of(
+    coded: CodedRows, reasons: list[list[str]], ingest: IngestParams = INGEST, coder=CODER
+):
+    part, inputs = new_part(), inputs_of(ONE, ingest)
     columns = input_columns(part, range(7), len(inputs.schema))
     given = given_accounts(part, columns, inputs, preprocess_params().labels)
-    proposals = proposals_of(part, coded, CODER, given, FIELDS)
-    batch = coded_batch(part, columns, inputs, proposals, coded, reasons, CODER, FIELDS)
+    proposals = proposals_of(part, coded, coder, given, FIELDS)
+    batch = coded_batch(part, columns, inputs, proposals, coded, reasons, coder, FIELDS)
     return batch, proposals, inputs
 
 
@@ -212,3 +214,16 @@ def test_a_batch_can_be_said_in_both_languages():
         said = say_batch(batch, layout, words).column(len(inputs.schema)).to_pylist()
         expected = ("post", "none", "none", "refused", "review")
         assert said == [words["decisions"][decision] for decision in expected]
+
+
+def test_an_account_of_several_columns_comes_back_in_its_parts():
+    columns = {**ledger.INGEST["columns"], "sub": {"role": "label_part", "names": ["sub"]}}
+    ingest = {**ledger.INGEST, "columns": columns, "label_separator": "-"}
+    coder = SimpleNamespace(accounts=["4100-02", "4200", "9"], names={})
+    parts = IngestParams.model_validate(ingest)
+    batch, *_ = batch_of(coded_rows(), [[], []], parts, coder)
+    assert batch["acct_code"].to_pylist() == ["4100-02", None, None, None, "9"]
+    assert batch["acct_code_1"].to_pylist() == ["4100", "", "", "", "9"]
+    assert batch["acct_code_2"].to_pylist() == ["02", "", "", "", ""]
+    assert batch.schema.names[:9] == [*TITLES[:5], "reason (file)", "column 7",
+                                      "acct_code_1", "acct_code_2"]  # fmt: skip

@@ -14,6 +14,7 @@ from stages.lib.errors import UserError
 from stages.lib.ledger.accounts import find_codes
 from stages.lib.ledger.cells import cell_text
 from stages.lib.ledger.header_names import header_key
+from stages.lib.ledger.label_parts import split_account
 from stages.lib.ledger.new_rows import NewPart, Spooled, is_no_transaction
 from stages.lib.ledger.reasons import JOINED
 from stages.lib.ledger.source import file_kind
@@ -40,12 +41,18 @@ class Inputs(NamedTuple):
         Which column has the date and the amount, if it is the same one in all files.
     account : int or None
         Which column has the account, if the files have one.
+    parts : int
+        Of the account, where `separator` joins it from several columns: the last columns are for
+        the parts of the account that is proposed. 0: it is in one column.
+    separator : str
     """
 
     schema: pa.Schema
     day: int | None
     amount: int | None
     account: int | None
+    parts: int = 0
+    separator: str = ""
 
 
 def find_inputs(
@@ -67,11 +74,15 @@ def find_inputs(
     for column, kind in ((day, pa.date32()), (amount, pa.float64())):
         if column is not None:
             types[column] = with_text(kind)
-    titles = input_titles(spooled.titles, words, feature.fields)
+    parts = len(ingest.label_parts) if ingest.label_separator else 0
+    own = [f"acct_code_{number + 1}" for number in range(parts)]
+    titles = input_titles([*spooled.titles, *own], words, feature.fields)
+    types += [pa.string()] * parts
     names = {header_key(name) for name in ingest.columns[ingest.label].names}
     found = [i for i, title in enumerate(spooled.titles) if header_key(title) in names]
     account = found[0] if len(found) == 1 and len(ingest.label_parts) == 1 else None
-    return Inputs(pa.schema(list(zip(titles, types, strict=True))), day, amount, account)
+    schema, separator = pa.schema(list(zip(titles, types, strict=True))), ingest.label_separator
+    return Inputs(schema, day, amount, account, parts, separator or "")
 
 
 def _is_coded(titles: Sequence[str], fields: Sequence[str]) -> bool:
@@ -203,6 +214,7 @@ def coded_batch(
     for name, cells in values.items():
         for place, cell in zip(part.places, cells, strict=True):
             said[name][place] = cell
+    columns = columns[: len(columns) - inputs.parts] + _account_parts(said["acct_code"], inputs)
     arrays = [pa.array(cells, pa.string()) for cells in columns]
     for column, values in ((inputs.day, said["seen_date"]), (inputs.amount, said["seen_amount"])):
         if column is not None:
@@ -212,6 +224,14 @@ def coded_batch(
             )
     arrays += [pa.array(said[field.name], field.type) for field in own]
     return pa.Table.from_arrays(arrays, schema=pa.schema([*inputs.schema, *own]))
+
+
+def _account_parts(codes: list[str | None], inputs: Inputs) -> list[list[str]]:
+    """Return a column for each part of the accounts that are proposed, as the ledger has them."""
+    if not inputs.parts:
+        return []
+    rows = [split_account(code or "", inputs.parts, inputs.separator) for code in codes]
+    return [list(column) for column in zip(*rows, strict=True)] or [[]] * inputs.parts
 
 
 def _accounts(coded: CodedRows, coder: Coder) -> dict[str, list]:
