@@ -390,7 +390,7 @@ def test_dates_before_1900_and_of_any_zone_are_read_or_refused_never_lost(tmp_pa
         code([save(tmp_path / "a.csv", rows)], tmp_path / f"out{ending}", certain())
     found = read_coded(tmp_path / "out.csv")
     assert [row["source_row"] for row in found] == [str(i) for i in range(2, 37)]
-    # A date is one from 1900 to 2099; of a time the day counts, and 0001-01-01 stands for none.
+    # Dates are from 1900 to 2099. The time of day is dropped, and 0001-01-01 means no date.
     assert [row["decision"] == "refused" for row in found[:5]] == [True, False, False, True, True]
     assert [row["seen_date"] for row in found[1:3]] == ["2018-05-01", ""]
     assert [row["Transaction Date"] for row in found[:5]] == [days[0], "2018-05-01", *days[2:]]
