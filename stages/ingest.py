@@ -8,6 +8,7 @@ all of them. Parameters: ``ingest``.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from tqdm import tqdm
@@ -20,7 +21,7 @@ from stages.lib.contracts.ingest import (
 )
 from stages.lib.ledger.reading import read_parts
 from stages.lib.ledger.reading_report import Seen, check_and_report
-from stages.lib.ledger.source import Source, unchanged_files
+from stages.lib.ledger.source import Source, find_files, unchanged_files
 from stages.lib.params.files import load_params
 from stages.lib.params.ingest import IngestParams
 from stages.lib.process import run_stage
@@ -45,7 +46,8 @@ def write_tables(source: Source, params: IngestParams) -> dict:
 
 def main() -> None:
     params = load_params(ingest=IngestParams).ingest
-    with unchanged_files(params.source, params.files, (TRANSACTIONS, REJECTS, REPORT)) as source:
+    find = partial(find_files, params.source, params.files)
+    with unchanged_files(find, (TRANSACTIONS, REJECTS, REPORT)) as source:
         report = write_tables(source, params)
         write_json(report, REPORT)
     for remark in report.get("remarks", []):

@@ -304,3 +304,10 @@ def write_ods(path: Path, rows: list[list]) -> None:
             f'<office:spreadsheet><table:table table:name="S">{body}</table:table>'
             "</office:spreadsheet></office:body></office:document-content>",
         )
+
+
+def write_deadly_xls(path: Path) -> None:
+    """Write a workbook that kills its reader: its sheet has four thousand million rows."""
+    content = bytearray((Path(__file__).parent / "data/errors.xls").read_bytes())
+    content[content.rindex(b"\x00\x02\x0e\x00") + 11] = 252  # the record of its dimensions
+    path.write_bytes(content)

@@ -79,7 +79,7 @@ def test_a_ledger_that_is_saved_while_ingest_reads_it_leaves_no_tables(book, mon
 
     book.run("ingest")
     monkeypatch.setattr(ingest, "read_parts", save_after_reading)
-    with refused("ledger-changed", "a.csv"):
+    with refused("file-changed", "a.csv"):
         book.run("ingest")
     assert not any(path.exists() for path in OUTPUTS)
 

@@ -13,7 +13,8 @@ from ledger_files import HEADER, csv_text, write_ods, write_xlsx
 from raw_tables import feature_params, preprocess_params, row
 from refusals import refused
 
-from stages.lib.ledger import text_files
+from stages.lib.checksums import digests_of
+from stages.lib.ledger import new_rows, text_files
 from stages.lib.ledger.base_table import make_base_table
 from stages.lib.ledger.cleaning import clean_rows
 from stages.lib.ledger.cleaning_report import Tally
@@ -69,6 +70,26 @@ def base_of(parts: list) -> dict[str, list]:
 
 def lines(parts: list) -> list[tuple[int, str]]:
     return [pair for part in parts for pair in zip(part.lines, part.reasons, strict=True)]
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_file_that_is_saved_while_it_is_read_is_refused(tmp_path, monkeypatch, late):
+    path, found = tmp_path / "new.csv", new_rows.read_parts
+    path.write_text(csv_text([HEADER, *ROWS]))
+
+    def read_slowly(*given, **named):
+        if not late:
+            path.write_text(csv_text([HEADER, *ROWS[:5]]))
+        yield from found(*given, **named)
+        path.write_text(csv_text([HEADER, *ROWS[:3]]))
+
+    monkeypatch.setattr(new_rows, "read_parts", read_slowly)
+    params = sections()
+    with refused("file-changed", str(path)):
+        read(tmp_path, [path], params)
+    monkeypatch.setattr(new_rows, "read_parts", found)
+    spooled = read(tmp_path, [path], params)[0]
+    assert (spooled.rows, spooled.digests) == (3, digests_of([path]))
 
 
 def test_new_rows_are_made_as_those_of_the_ledger_were(new, tmp_path):

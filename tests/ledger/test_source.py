@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import unicodedata
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -152,21 +153,21 @@ def test_a_ledger_that_changes_while_it_is_read_is_refused(ledger, change, what)
     output = ledger.parent / "output"
     output.touch()
     with (
-        refused("ledger-changed", what),
-        unchanged_files(str(ledger), ["*.csv"], [output]) as source,
+        refused("file-changed", what),
+        unchanged_files(partial(find_files, str(ledger), ["*.csv"]), [output]) as source,
     ):
         assert len(source.files) == 2
         change(ledger)
     assert not output.exists()
     if ledger.exists():
-        with unchanged_files(str(ledger), ["*.csv"]):
+        with unchanged_files(partial(find_files, str(ledger), ["*.csv"])):
             pass
 
 
 def test_what_does_not_change_the_ledger_is_no_change(ledger):
     output = ledger / "output"
     output.touch()
-    with unchanged_files(str(ledger), ["*.csv"], [output]):
+    with unchanged_files(partial(find_files, str(ledger), ["*.csv"]), [output]):
         (ledger / "notes.md").touch()
         (ledger / "~$a.csv").touch()
         (ledger / "a.csv").chmod(0o444)
@@ -175,14 +176,14 @@ def test_what_does_not_change_the_ledger_is_no_change(ledger):
 
 def test_an_error_that_a_change_made_is_named_as_a_change(ledger):
     def read(change: bool) -> None:
-        with unchanged_files(str(ledger), ["*"]):
+        with unchanged_files(partial(find_files, str(ledger), ["*"])):
             if change:
                 (ledger / "a.csv").write_bytes(b"")
             raise UserError("file-empty", "a.csv", "is empty", "write it again")
 
     with refused("file-empty"):
         read(change=False)
-    with refused("ledger-changed", "a.csv"):
+    with refused("file-changed", "a.csv"):
         read(change=True)
 
 

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import ledger_files
 import pytest
-from ledger_files import HEADER, ROWS, csv_text, places, read, typed, write_ods, write_xlsx
+from ledger_files import (
+    HEADER,
+    ROWS,
+    csv_text,
+    places,
+    read,
+    typed,
+    write_deadly_xls,
+    write_ods,
+    write_xlsx,
+)
 from refusals import refused
 
 from stages.lib.ledger.workbooks import may_kill_its_reader, workbook_sheets
@@ -169,10 +179,7 @@ def test_a_crash_of_the_reader_is_one_line(tmp_path, capfd):
 
 @pytest.mark.slow
 def test_a_workbook_that_kills_its_reader_is_named(tmp_path, capfd):
-    content = bytearray((DATA / "errors.xls").read_bytes())
-    # The record of the sheet's dimensions: four thousand million rows, at once.
-    content[content.rindex(b"\x00\x02\x0e\x00") + 11] = 252
-    (tmp_path / "b.xls").write_bytes(content)
+    write_deadly_xls(tmp_path / "b.xls")
     shutil.copy(DATA / "errors.xls", tmp_path / "a.xls")
     assert may_kill_its_reader(tmp_path / "b.xls")
     with refused("file-kills-reader", str(tmp_path / "b.xls")):

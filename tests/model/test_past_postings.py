@@ -134,7 +134,8 @@ def test_a_saved_index_gives_the_same_scores_and_the_same_bytes(tmp_path):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
 
 
-def test_the_result_does_not_depend_on_processes_or_on_the_cut_of_the_rows():
+def test_the_result_does_not_depend_on_processes_or_on_the_cut_of_the_rows(monkeypatch):
+    monkeypatch.setattr(past_postings, "FEW_PAIRS", 0)
     columns, label = many_rows(300)
     index = build_index(columns, label, 7, SETTINGS)
     queries = many_rows(past_postings.TASK + 100, seed=2)[0]
@@ -143,6 +144,22 @@ def test_the_result_does_not_depend_on_processes_or_on_the_cut_of_the_rows():
     assert one.similarity.tobytes() == two.similarity.tobytes()
     last = nearest_rows(index, [column[-5:] for column in queries])
     assert last.position.tolist() == one.position[-5:].tolist()
+
+
+def test_few_rows_start_no_process(monkeypatch):
+    used = []
+    search = past_postings.map_ordered
+    monkeypatch.setattr(
+        past_postings, "map_ordered", lambda *given: [used.append(given[2]), search(*given)][1]
+    )
+    index = build_index(COLUMNS, LABEL, 4, SETTINGS)
+    nearest_rows(index, COLUMNS, workers=2)
+    pairs = int(((index.rows != 0).astype(int) @ (index.rows != 0).astype(int).T).sum())
+    monkeypatch.setattr(past_postings, "FEW_PAIRS", pairs)
+    nearest_rows(index, COLUMNS, workers=2)
+    monkeypatch.setattr(past_postings, "FEW_PAIRS", pairs + 1)
+    nearest_rows(index, COLUMNS, workers=2)
+    assert used == [1, 2, 1]
 
 
 def test_no_rows_have_no_neighbours():

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from refusals import refused
 
+from stages.lib.checksums import digests_of
 from stages.lib.model.manifest import write_manifest
 from stages.lib.review import audit
-from stages.lib.review.audit import audit_path, digests_of, make_audit, verify, write_audit
+from stages.lib.review.audit import audit_path, make_audit, verify, write_audit
 
 SHA_OF_A = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"
 

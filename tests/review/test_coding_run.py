@@ -19,6 +19,7 @@ from refusals import refused
 from small_ledger import HEADER, ledger_rows, write_ledger, write_new_rows
 from trained_project import change_calibration, change_json, write_light_models
 
+from stages.lib.checksums import digests_of
 from stages.lib.review import audit
 from stages.lib.review.words import load_words
 from stages.lib.tables import read_json
@@ -335,7 +336,7 @@ def test_the_audit_file_and_the_counts_are_of_the_rows(tmp_path):
     assert list(said["counts"]) == ["post", "review", "refused", "none"]
     assert (done.rows, done.counts["refused"], done.counts["none"]) == (9, 1, 1)
     assert sum(done.counts.values()) == 9
-    assert said["inputs"] == audit.digests_of([path])
+    assert said["inputs"] == digests_of([path])
     assert said["thresholds"]["posted"] == done.threshold == 0.4
     assert said["parameters"]["predict"]["precision"] == 0.95
     assert audit.verify(out, Path("models"), [path]) == []

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 import pytest
-from ledger_files import csv_text, write_ods, write_xlsx
+from ledger_files import csv_text, write_deadly_xls, write_ods, write_xlsx
 from refusals import refused
 from reviewed_sheets import FIELDS, as_text, coded, sheet_rows
 
@@ -122,3 +122,10 @@ def test_an_open_quote_is_refused(tmp_path):
     (tmp_path / "back.csv").write_text(text, encoding="utf-8")
     with refused("quote-open", "back.csv, line 2"):
         read(tmp_path / "back.csv")
+
+
+@pytest.mark.slow
+def test_a_workbook_that_kills_its_reader_is_named(tmp_path):
+    write_deadly_xls(tmp_path / "back.xls")
+    with refused("file-kills-reader", str(tmp_path / "back.xls")):
+        read(tmp_path / "back.xls")

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stages.lib.checksums import digests_of
 from stages.lib.contracts.names import AMOUNT_BUCKET, DATE, GROUP
 from stages.lib.errors import UserError, UserErrors
 from stages.lib.ledger.base_table import make_base_table
@@ -26,7 +27,7 @@ from stages.lib.ledger.headers import Layout
 from stages.lib.ledger.reading import read_ledger, read_parts
 from stages.lib.ledger.reading_report import Seen, check_and_report
 from stages.lib.ledger.reasons import NOT_TRANSACTIONS
-from stages.lib.ledger.source import Source, find_files
+from stages.lib.ledger.source import Source, find_files, unchanged_files
 from stages.lib.params.feature import FeatureParams
 from stages.lib.params.ingest import OF_LABELS, IngestParams
 from stages.lib.tables import read_table, write_table
@@ -62,8 +63,8 @@ class Spooled(NamedTuple):
     places : list of list of int
         For each part, where in `titles` each cell of a row belongs.
     rows : int
-    paths : list of Path
-        The files.
+    digests : list of dict
+        Name and SHA-256 of each file, as it was read.
     remarks : list of str
         What the user should know about the files.
     """
@@ -72,7 +73,7 @@ class Spooled(NamedTuple):
     titles: list[str]
     places: list[list[int]]
     rows: int
-    paths: list[Path]
+    digests: list[dict[str, str]]
     remarks: list[str]
 
 
@@ -139,13 +140,25 @@ def spool_new_rows(sources: Sequence[str], params: SimpleNamespace, folder: Path
     Raises
     ------
     UserError
-        A file cannot be read, or lacks a column that the model sees.
+        A file cannot be read, lacks a column that the model sees, or was saved while it was read.
     """
+    find = partial(find_new_files, sources, params.ingest.files)
+    with unchanged_files(find) as source:
+        paths = [path for path, _ in source.files]
+        return _spool(source, digests_of(paths), sources, params, folder)
+
+
+def _spool(
+    source: Source,
+    digests: list[dict[str, str]],
+    sources: Sequence[str],
+    params: SimpleNamespace,
+    folder: Path,
+) -> Spooled:
     ingest = without_labels(params_of_new_rows(params.ingest, params.feature)[0])
     ingest = ingest.model_copy(update={"source": ", ".join(sources)})
     optional = set(ingest.columns) - shaping_columns(params.ingest, params.feature)
-    source, seen = find_new_files(sources, ingest.files), Seen()
-    parts, titles, places, rows = [], _Titles(), [], 0
+    seen, parts, titles, places, rows = Seen(), [], _Titles(), [], 0
     for number, part in enumerate(read_parts(source, ingest, False, keep_cells=True)):
         seen.add(part)
         rows += part.cells.num_rows
@@ -158,8 +171,7 @@ def spool_new_rows(sources: Sequence[str], params: SimpleNamespace, folder: Path
         width = max(_width(part.cells["cells"]), len(layout.header), last + 1)
         places.append(titles.place(layout.header, width))
     report = check_and_report(seen, source.left_out, ingest, optional)
-    paths = [path for path, _ in source.files]
-    return Spooled(parts, titles.found, places, rows, paths, report.get("remarks", []))
+    return Spooled(parts, titles.found, places, rows, digests, report.get("remarks", []))
 
 
 def _width(rows: pa.ChunkedArray) -> int:

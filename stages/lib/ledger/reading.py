@@ -38,6 +38,7 @@ from stages.lib.ledger.source import (
     content_digest,
     file_kind,
     file_size,
+    find_files,
     fits,
     unchanged_files,
 )
@@ -95,7 +96,7 @@ def read_ledger(
     """
     params = params if has_labels else without_labels(params)
     seen, parts = Seen(), []
-    with unchanged_files(params.source, params.files) as source:
+    with unchanged_files(partial(find_files, params.source, params.files)) as source:
         for part in read_parts(source, params, has_labels):
             seen.add(part)
             parts.append(part)

@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from hashlib import blake2b, file_digest
@@ -130,10 +130,8 @@ def _stamps(source: Source) -> dict[str, tuple[int, int]]:
 
 
 @contextmanager
-def unchanged_files(
-    source: str, patterns: list[str], outputs: Iterable[Path] = ()
-) -> Iterator[Source]:
-    """Yield what `find_files` returns, and check at the end that these files are still the same.
+def unchanged_files(find: Callable[[], Source], outputs: Iterable[Path] = ()) -> Iterator[Source]:
+    """Yield what `find` returns, and check at the end that these files are still the same.
 
     DVC notes the state of the ledger after ``ingest`` has ended. If a file was saved meanwhile, its
     new state would stand beside the tables of the old one, and nothing would show it. So this comes
@@ -141,42 +139,44 @@ def unchanged_files(
 
     Parameters
     ----------
+    find : callable
+        Such as `find_files`.
     outputs : iterable of Path
         What is deleted if a file has changed.
 
     Raises
     ------
     UserError
-        ``ledger-changed``; and as `find_files`.
+        ``file-changed``; and as `find`.
     """
-    found = find_files(source, patterns)
+    found = find()
     before = _stamps(found)
     try:
         yield found
     except Exception:
-        _check_unchanged(source, patterns, before)
+        _check_unchanged(find, before)
         raise
     try:
-        _check_unchanged(source, patterns, before)
+        _check_unchanged(find, before)
     except UserError:
         for path in outputs:
             path.unlink(missing_ok=True)
         raise
 
 
-def _check_unchanged(source: str, patterns: list[str], before: dict) -> None:
+def _check_unchanged(find: Callable[[], Source], before: dict) -> None:
     try:
-        after = _stamps(find_files(source, patterns))
+        after = _stamps(find())
     except UserError:
         after = {}
     for path in sorted(before.keys() | after.keys()):
         if before.get(path) != after.get(path):
             what = "saved" if path in after else "deleted"
             raise UserError(
-                "ledger-changed",
+                "file-changed",
                 path,
-                f"was {what if path in before else 'added'} while the ledger was read",
-                "start again when nobody writes to the ledger",
+                f"was {what if path in before else 'added'} while the files were read",
+                "start again when nobody writes to them",
             )
 
 

@@ -38,6 +38,9 @@ PRIOR = 0.03
 RESOLUTION = 1e-5
 # Query rows that are compared at a time, and that one process gets at a time.
 CHUNK, TASK = 64, 1024
+# Pairs of equal words, of a query row and a past row, below which one process is the fastest: it
+# compares some 100 million a second, and another process takes seconds to start.
+FEW_PAIRS = 1_000_000_000
 
 
 class PastPostings(NamedTuple):
@@ -302,7 +305,8 @@ def nearest_rows(index: PastPostings, columns: Columns, workers: int = 1) -> Nei
     queries = make_rows(index, columns)
     tasks = (queries[start : start + TASK] for start in range(0, queries.shape[0], TASK))
     k = min(index.neighbours, index.rows.shape[0])
-    if queries.shape[0] <= TASK:
+    past_rows = np.bincount(index.rows.indices, minlength=index.rows.shape[1])
+    if past_rows[queries.indices].sum() < FEW_PAIRS:
         workers = 1
     find = partial(_nearest, index.rows.T.tocsr(), k)
     parts = [part for _, part in map_ordered(find, tasks, workers)]

@@ -41,11 +41,6 @@ def _git(*arguments: str) -> str:
     return done.stdout.strip()
 
 
-def digests_of(paths: Sequence[Path]) -> list[dict[str, str]]:
-    """Return name and SHA-256 of files, in their order. Names have no folder."""
-    return [{"name": path.name, "sha256": file_sha256(path)} for path in paths]
-
-
 def make_audit(
     inputs: list[dict[str, str]],
     said: list[dict[str, str]],

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from stages.lib.checksums import digests_of
 from stages.lib.coding import Coder, code_base, load_coder
 from stages.lib.errors import UserError
 from stages.lib.evaluation.certificate import certified_threshold
@@ -19,7 +20,7 @@ from stages.lib.ledger.new_rows import (
     read_new_parts,
     spool_new_rows,
 )
-from stages.lib.review.audit import digests_of, make_audit, write_audit
+from stages.lib.review.audit import make_audit, write_audit
 from stages.lib.review.batches import (
     Inputs,
     coded_batch,
@@ -102,7 +103,7 @@ def code_files(
         layout = Layout(inputs.schema, params.feature.fields, chart_shown)
         said_files = [path for path in map(Path, (*posted, PATH)) if path.is_file()]
         audit = make_audit(
-            digests_of(spooled.paths),
+            spooled.digests,
             digests_of(said_files),
             models,
             shown_parameters(params),

@@ -11,8 +11,9 @@ from stages.lib.ledger.encodings import find_encoding
 from stages.lib.ledger.opening import DAMAGED, damaged
 from stages.lib.ledger.parquet_files import column_names, read_batches
 from stages.lib.ledger.text_files import Block, text_blocks
-from stages.lib.ledger.workbooks import workbook_sheets
+from stages.lib.ledger.workbooks import may_kill_its_reader, workbook_sheets
 from stages.lib.normalize import clean_text
+from stages.lib.parallel import map_ordered
 
 # The row of titles is looked for in so many rows: a person may have put some above it.
 TITLE_ROWS = 50
@@ -133,11 +134,17 @@ def _make_sheet(
 
 
 def _read_book(path: Path, titles: Mapping[str, str]) -> list[Sheet]:
+    workers = 2 if may_kill_its_reader(path) else 1  # if another process dies, this one can say so
     sheets = []
-    for sheet in workbook_sheets(path, ["*"]):
-        numbered = list(enumerate(sheet.rows, start=1))
-        sheets.append(_make_sheet(f"{path}, sheet '{sheet.name}'", numbered, titles))
+    for _, book in map_ordered(_book_rows, [path], workers, str):
+        for name, rows in book:
+            numbered = list(enumerate(rows, start=1))
+            sheets.append(_make_sheet(f"{path}, sheet '{name}'", numbered, titles))
     return sheets
+
+
+def _book_rows(path: Path) -> list[tuple[str, list[list]]]:
+    return [(sheet.name, list(sheet.rows)) for sheet in workbook_sheets(path, ["*"])]
 
 
 def _read_text(path: Path, titles: Mapping[str, str]) -> Sheet | None:
