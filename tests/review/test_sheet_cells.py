@@ -53,6 +53,22 @@ def test_numbers_that_a_spreadsheet_does_not_have_are_texts():
     assert cells([3, None], pa.int64())[0] == [3, None]
 
 
+def test_a_time_of_day_is_kept():
+    day = date(2024, 2, 29)
+    texts = {
+        "2024-02-29 00:00": 45_351,
+        "2024-02-29 12:00:00": 45_351.5,
+        "2024-02-29T06:00": 45_351.25,
+        "29.02.2024": 45_351,
+        "2024-02-29T06:00+09:00": "2024-02-29T06:00+09:00",
+        "29/02/2024 6:00 PM": "29/02/2024 6:00 PM",
+    }
+    values = [{"value": day, "text": text} for text in texts]
+    assert cells(values, with_text(pa.date32()))[0] == list(texts.values())
+    early = [{"value": date(1850, 1, 2), "text": "1850-01-02 12:00"}]
+    assert cells(early, with_text(pa.date32()))[0] == ["1850-01-02 12:00"]
+
+
 def test_a_day_that_could_not_be_read_is_its_text():
     values = [{"value": date(2024, 2, 29), "text": "x"}, {"value": None, "text": "31/02"}, None]
     assert cells(values, with_text(pa.date32())) == ([45_351, "31/02", None], 0)

@@ -27,7 +27,7 @@ def test_the_csv_has_every_row(tmp_path):
     header, *rows = csv.reader(content.decode("utf-8-sig").splitlines())
     assert header == ["Day", "Net", "No.", *OWN]
     assert rows[0][:8] == [
-        *("2024-01-02", "1.5", "0007", "post", "", "0101", "Office supplies", "0.9375")
+        *("31/02", "1.5", "0007", "post", "", "0101", "Office supplies", "0.9375")
     ]
     assert rows[2][:6] == ["31/02", "4.5", "0007", "refused", "unreadable date in day", ""]
     assert len(rows) == 5 and {len(row) for row in rows} == {len(header)}
@@ -45,6 +45,17 @@ def test_formulas_are_escaped_as_everywhere(text):
     assert csv_cells(column) == [spreadsheet_cell(text), "x"]
     both = pa.array([{"value": None, "text": text}], with_text(pa.date32()))
     assert csv_cells(pa.chunked_array([both])) == [spreadsheet_cell(text)]
+
+
+def test_days_and_numbers_of_the_file_are_as_in_it():
+    day = date(2024, 5, 31)
+    both = [{"value": day, "text": "31.05.2024 14:00"}, {"value": day, "text": "=DATE(2024,5,31)"}]
+    days = pa.chunked_array([pa.array(both, with_text(pa.date32()))])
+    assert csv_cells(days) == ["31.05.2024 14:00", "2024-05-31"]
+    texts = {"518.50": 518.5, "-5.00": -5.0, "-1.234,50": -1234.5, "1.234,50": 1234.5, "-x": None}
+    both = [{"value": value, "text": text} for text, value in texts.items()]
+    numbers = pa.chunked_array([pa.array(both, with_text(pa.float64()))])
+    assert csv_cells(numbers) == ["518.50", "-5.00", -1234.5, "1.234,50", "'-x"]
 
 
 def test_days_are_iso_and_numbers_are_plain():

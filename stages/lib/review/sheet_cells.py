@@ -1,5 +1,6 @@
 """Turn columns into what the cells of an .xlsx can have."""
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
@@ -18,6 +19,9 @@ _WIDTHS = (8, 40)
 # agree from March 1900 on. The last day is 9999-12-31.
 _EPOCH = 25_569
 _DAYS = (61, 2_958_465)
+# What a time of day in a file looks like, and the one that a sheet can show.
+_TIME = re.compile(r"\d:\d\d")
+_DAY_AND_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T](\d\d):(\d\d)(?::(\d\d))?")
 
 
 def _is_long(text: str) -> bool:
@@ -55,6 +59,19 @@ def _days(column: pa.ChunkedArray) -> list[int | str | None]:
     ]
 
 
+def _with_time(day: int | str | None, text: str | None) -> float | str | None:
+    """Return a day with its time as a fraction, or the text of the file if it has another form."""
+    if not isinstance(day, int):
+        return text
+    if text is None or not _TIME.search(text):
+        return day
+    found = _DAY_AND_TIME.fullmatch(text)
+    if not found:
+        return text
+    hours, minutes, seconds = (int(part or 0) for part in found.groups())
+    return day + (hours * 3600 + minutes * 60 + seconds) / 86_400
+
+
 def _numbers(column: pa.ChunkedArray) -> list[float | str | None]:
     return [
         value if value is None or np.isfinite(value) else None if np.isnan(value) else str(value)
@@ -66,7 +83,7 @@ def sheet_cells(column: pa.ChunkedArray) -> tuple[list, int]:
     """Return the cells of a column, and how many of its texts were cut.
 
     A text of a column of days or numbers is one that a spreadsheet cannot have as such: a day
-    before March 1900 or after the year 9999, an infinity.
+    before March 1900 or after the year 9999, an infinity, a time of day with its zone.
 
     Parameters
     ----------
@@ -74,6 +91,8 @@ def sheet_cells(column: pa.ChunkedArray) -> tuple[list, int]:
     """
     if pa.types.is_struct(column.type):
         (values, _), (texts, cut) = sheet_cells(value_of(column)), _texts(text_of(column))
+        if pa.types.is_date(value_of(column).type):
+            return list(map(_with_time, values, texts)), cut
         return [t if v is None else v for v, t in zip(values, texts, strict=True)], cut
     if pa.types.is_date(column.type):
         return _days(column), 0

@@ -1,6 +1,7 @@
 """Write a review sheet as .csv or .parquet, batch by batch."""
 
 import csv
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from stages.lib.tables import table_writers
 
 # Every text that `spreadsheet_cell` changes matches this.
 _PERHAPS_FORMULA = r"^ *[=+\-@\t\r\n＝＋－＠]"
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 def _csv_texts(column: pa.ChunkedArray) -> list[str | None]:
@@ -24,7 +26,10 @@ def _csv_texts(column: pa.ChunkedArray) -> list[str | None]:
 
 
 def csv_cells(column: pa.ChunkedArray) -> list:
-    """Return the cells of a column: days as 2024-05-31, texts that are no formulas."""
+    """Return the cells of a column: days as 2024-05-31, texts that are no formulas.
+
+    The cells of the file's own days and numbers are as they are in it, if that is no formula.
+    """
     values = value_of(column)
     if pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), None, values).to_pylist()
@@ -34,8 +39,15 @@ def csv_cells(column: pa.ChunkedArray) -> list:
         values = _csv_texts(values.cast(pa.string()))
     if not pa.types.is_struct(column.type):
         return values
-    texts = _csv_texts(text_of(column))
-    return [text if value is None else value for value, text in zip(values, texts, strict=True)]
+    texts = text_of(column).to_pylist()
+    return [_own_cell(*pair) for pair in zip(values, texts, strict=True)]
+
+
+def _own_cell(value: object, text: str | None) -> object:
+    cell = spreadsheet_cell(text)
+    if cell == text or value is None:
+        return cell
+    return text if _NUMBER.fullmatch(text) else value
 
 
 class CsvFile:

@@ -21,6 +21,7 @@ from stages.lib.review.totals import Totals
 # XlsxWriter would take the clock.
 _CREATED = datetime(2000, 1, 1)
 _TEXT, _DAY, _AMOUNT, _SHARE = "@", "yyyy-mm-dd", "#,##0.00", "0.0%"
+_TIME = "yyyy-mm-dd hh:mm:ss"
 _INDENT = {"align": "left", "indent": 1}
 _HEADER = {"bold": True, "bottom": 1}
 _INPUT = {**_HEADER, "bg_color": "#D9D9D9"}
@@ -85,7 +86,10 @@ class XlsxFile:
         self._inputs = len(layout.inputs)
         keys = own_schema(layout.fields).names
         self._places = {key: self._inputs + place for place, key in enumerate(keys)}
-        self._formats = [self._format({"num_format": kind}) for kind in self._kinds()]
+        kinds = self._kinds()
+        self._formats = [self._format({"num_format": kind}) for kind in kinds]
+        self._days = {place for place, kind in enumerate(kinds) if kind == _DAY}
+        self._time = self._format({"num_format": _TIME})
         self._decisions = {key: self._format(_COLOURS[key]) for key in DECISIONS}
         self._to_fill = self._format({"num_format": _TEXT, "bg_color": "#FFF2CC"})
         self._widths = CellWidths(self._schema.names)
@@ -177,6 +181,8 @@ class XlsxFile:
     def _write_number(self, row: int, place: int, value: object) -> None:
         if isinstance(value, str):  # a day or number that a spreadsheet does not have
             self._sheet.write_string(row, place, value)
+        elif place in self._days and isinstance(value, float):
+            self._sheet.write_number(row, place, value, self._time)
         else:
             self._sheet.write_number(row, place, value)
 
