@@ -164,7 +164,7 @@ def test_random_checks_are_counted():
     taken = take(*rows)
     assert taken.checks == {"confirmed": 1, "corrected": 1, "untouched": 1}
     assert checked_precision(taken.checks) == "random checks: 1 of 2 right (50.0%); 1 not looked at"
-    assert checked_precision({"untouched": 2}) == "random checks: 0 of 0 right; 2 not looked at"
+    assert checked_precision({"untouched": 2}) == "random checks: none of 2 looked at"
     assert checked_precision({}) == ""
 
 

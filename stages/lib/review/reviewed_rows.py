@@ -231,6 +231,8 @@ def checked_precision(checks: dict[str, int]) -> str:
     right, looked = checks.get(CONFIRMED, 0), sum(checks.values()) - checks.get("untouched", 0)
     if not checks:
         return ""
-    share = f" ({right / looked:.1%})" if looked else ""
-    open_ = checks.get("untouched", 0)
-    return f"random checks: {right:,} of {looked:,} right{share}; {open_:,} not looked at"
+    untouched = checks.get("untouched", 0)
+    if not looked:
+        return f"random checks: none of {untouched:,} looked at"
+    share = right / looked
+    return f"random checks: {right:,} of {looked:,} right ({share:.1%}); {untouched:,} not looked at"
