@@ -10,8 +10,6 @@ all of them. Parameters: ``ingest``.
 import sys
 from pathlib import Path
 
-from tqdm import tqdm
-
 from stages.lib.contracts.ingest import (
     REJECTS,
     REJECTS_SCHEMA,
@@ -24,6 +22,7 @@ from stages.lib.ledger.source import Source, unchanged_files
 from stages.lib.params.files import load_params
 from stages.lib.params.ingest import IngestParams
 from stages.lib.process import run_stage
+from stages.lib.progress import Progress
 from stages.lib.tables import table_writers, write_json
 
 REPORT = Path("metrics/ingest/report.json")
@@ -33,9 +32,9 @@ def write_tables(source: Source, params: IngestParams) -> dict:
     """Write the tables of the ledger in the files of `source`, and return the report."""
     seen = Seen()
     schemas = {TRANSACTIONS: transactions_schema(params.roles), REJECTS: REJECTS_SCHEMA}
-    bar = tqdm(total=source.size, unit="B", unit_scale=True, desc="ingest", mininterval=1)
-    with table_writers(schemas) as (transactions, rejects), bar:
-        for part in read_parts(source, params, progress=bar.update):
+    progress = Progress("ingest", source.size)
+    with progress, table_writers(schemas) as (transactions, rejects):
+        for part in read_parts(source, params, progress=progress.update):
             if part.sheet.rows_read:
                 transactions.write(part.transactions)
                 rejects.write(part.rejects)

@@ -10,8 +10,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from stages.lib.contracts import ingest
 from stages.lib.contracts.accounts import ACCOUNTS, ACCOUNTS_SCHEMA
 from stages.lib.contracts.preprocess import (
@@ -28,6 +26,7 @@ from stages.lib.parallel import cores
 from stages.lib.params.files import load_params
 from stages.lib.params.preprocess import PreprocessParams
 from stages.lib.process import run_stage
+from stages.lib.progress import Progress
 from stages.lib.tables import open_table, read_group, table_writers, write_json
 
 REPORT = Path("metrics/preprocess/report.json")
@@ -44,8 +43,7 @@ def main() -> None:
         ACCOUNTS: ACCOUNTS_SCHEMA,
     }
     tally = Tally()
-    # The bar ends its line before an error begins another.
-    bar = tqdm(total=2 * len(groups), desc="preprocess", mininterval=1)
+    bar = Progress("preprocess", 2 * len(groups))
     with bar, table_writers(schemas) as (transactions, rejects, chart):
         workers = min(cores(), len(groups))
         for part in clean_groups(

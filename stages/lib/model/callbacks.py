@@ -1,4 +1,4 @@
-"""What happens during a training: curves are recorded, and checkpoints are sealed."""
+"""What happens during a training: progress is told, curves are recorded, checkpoints are sealed."""
 
 from pathlib import Path
 from typing import ClassVar
@@ -7,6 +7,7 @@ import torch
 from transformers import TrainerCallback
 
 from stages.lib.model.checkpoints import drop_old_checkpoints, seal_checkpoint
+from stages.lib.progress import Progress
 
 
 class LiveMetrics(TrainerCallback):
@@ -53,6 +54,42 @@ class LiveMetrics(TrainerCallback):
                 self.live.summary["best_step"] = state.best_global_step
                 self.live.make_summary()
             self.live.end()
+
+
+class TellProgress(TrainerCallback):
+    """Say how far the training is, with the newest loss and validation accuracy."""
+
+    def __init__(self):
+        self.progress, self.losses = None, {}
+
+    def on_train_begin(self, args, state, control, **kwargs):
+        if state.is_world_process_zero:
+            self.progress = Progress("train", state.max_steps, state.global_step)
+            for entry in state.log_history:
+                self.losses |= entry
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        self.losses |= logs
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if self.progress:
+            self.progress.update(note=f"step {state.global_step:,}{self.figures()}")
+
+    def on_train_end(self, args, state, control, **kwargs):
+        if self.progress:
+            self.close()
+            print(f"{state.global_step:,} steps{self.figures()}", flush=True)
+
+    def figures(self) -> str:
+        """Return the newest figures, each after a comma."""
+        names = {"loss": "loss", "eval_accuracy": "validation accuracy"}
+        found = {name: self.losses[key] for key, name in names.items() if key in self.losses}
+        return "".join(f", {name} {value:.3f}" for name, value in found.items())
+
+    def close(self) -> None:
+        """Remove the line, so that an error begins its own."""
+        if self.progress:
+            self.progress.close()
 
 
 class TellLongWarmup(TrainerCallback):
