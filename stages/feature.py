@@ -91,6 +91,7 @@ def main() -> None:
         ROWS,
     )
     write_json({"rows": rows_in, "accounts": len(accounts), "fields": rates}, REPORT)
+    print(f"feature: {rows_in:,} rows, {len(accounts):,} accounts, {len(rates):,} fields")
 
 
 if __name__ == "__main__":

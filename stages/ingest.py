@@ -18,6 +18,7 @@ from stages.lib.contracts.ingest import (
 )
 from stages.lib.ledger.reading import read_parts
 from stages.lib.ledger.reading_report import Seen, check_and_report
+from stages.lib.ledger.row_counts import row_counts
 from stages.lib.ledger.source import Source, unchanged_files
 from stages.lib.params.files import load_params
 from stages.lib.params.ingest import IngestParams
@@ -47,7 +48,8 @@ def main() -> None:
     with unchanged_files(params.source, params.files, (TRANSACTIONS, REJECTS, REPORT)) as source:
         report = write_tables(source, params)
         write_json(report, REPORT)
-    for remark in report.get("remarks", []):
+    counts = row_counts(report, report["rows_read"], REJECTS)
+    for remark in (*counts, *report.get("remarks", [])):
         print(f"ingest: {remark}", file=sys.stderr)  # stdout may not take every letter
 
 

@@ -22,6 +22,7 @@ from stages.lib.ledger.account_spellings import merge_lines
 from stages.lib.ledger.accounts import chart_of_accounts
 from stages.lib.ledger.cleaning import clean_groups
 from stages.lib.ledger.cleaning_report import Tally
+from stages.lib.ledger.row_counts import row_counts
 from stages.lib.parallel import cores
 from stages.lib.params.files import load_params
 from stages.lib.params.preprocess import PreprocessParams
@@ -54,12 +55,13 @@ def main() -> None:
             tally.add(*part)
         tally.check(rows_in, params)
         chart.write(chart_of_accounts(tally.accounts))
-    write_json(tally.report(), REPORT)
-    lines = [f"preprocess: {remark}" for remark in tally.remarks()]
+    report = tally.report()
+    write_json(report, REPORT)
+    counts = row_counts(report, rows_in, REJECTS)
+    lines = [f"preprocess: {remark}" for remark in (*counts, *tally.remarks())]
     if merge := tally.spellings():
         lines.append(merge_lines({**params.labels.merge, **merge}))
-    if lines:
-        print(*lines, sep="\n", file=sys.stderr)  # stdout may not take every letter
+    print(*lines, sep="\n", file=sys.stderr)  # stdout may not take every letter
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ import time
 from datetime import timedelta
 
 _REWRITE = 0.2  # seconds between two states of the line
-# Where nothing can be rewritten (a pipe, the log of a queue), a line comes after this many seconds
-# and this share of the work, or after the longer pause.
-_PAUSE, _SHARE, _LONG_PAUSE = 30.0, 0.1, 600.0
+# Where nothing can be rewritten (a pipe, the log of a queue), a line comes with each tenth of the
+# work, but never sooner than after the first of these times, and not later than after the second.
+_PAUSE, _LONG_PAUSE = 30.0, 600.0
 
 
 class Progress:
@@ -29,7 +29,7 @@ class Progress:
     def __init__(self, label: str, total: int, done: int = 0):
         self.label, self.total, self.done = label, max(1, total), done
         self._begun_with, self._begun = done, time.monotonic()
-        self._told, self._share_told = self._begun, done / self.total
+        self._told, self._tenth_told = self._begun, 10 * done // self.total
         self._rewrites, self._stands = sys.stderr.isatty(), False
 
     def __enter__(self) -> "Progress":
@@ -49,18 +49,19 @@ class Progress:
             What else the line says.
         """
         self.done += size
-        now, share = time.monotonic(), min(1.0, self.done / self.total)
-        pause, more = now - self._told, share - self._share_told
+        now, tenth = time.monotonic(), 10 * self.done // self.total
+        pause = now - self._told
         if self._rewrites:
             due = pause >= _REWRITE
         else:
-            due = pause >= _PAUSE and (more >= _SHARE or pause >= _LONG_PAUSE)
+            due = pause >= _PAUSE and (tenth > self._tenth_told or pause >= _LONG_PAUSE)
         if not due:
             return
-        self._told, self._share_told = now, share
+        self._told, self._tenth_told = now, tenth
         left = (now - self._begun) / max(1, self.done - self._begun_with)
         left = timedelta(seconds=round(left * max(0, self.total - self.done)))
-        self._write(", ".join(filter(None, (f"{self.label}: {share:.0%}", note, f"{left} left"))))
+        share = f"{self.label}: {min(1.0, self.done / self.total):.0%}"
+        self._write(", ".join(filter(None, (share, note, f"{left} left"))))
 
     def close(self) -> None:
         """Remove the line from the terminal, so that another can begin there."""

@@ -1,5 +1,6 @@
 """What happens during a training: progress is told, curves are recorded, checkpoints are sealed."""
 
+import json
 from pathlib import Path
 from typing import ClassVar
 
@@ -42,7 +43,6 @@ class LiveMetrics(TrainerCallback):
             self.live.step = step
             for name, value in found.items():
                 self.live.log_metric(name, value)
-            self.live.make_summary()
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if state.is_world_process_zero:
@@ -50,10 +50,22 @@ class LiveMetrics(TrainerCallback):
 
     def on_train_end(self, args, state, control, **kwargs):
         if state.is_world_process_zero:
-            if state.best_global_step:
-                self.live.summary["best_step"] = state.best_global_step
-                self.live.make_summary()
             self.live.end()
+            report = self.report(state.log_history, state.best_global_step)
+            compared = {key: report[key] for key in ("val_loss",) if key in report}
+            for name, values in (("metrics", compared), ("report", report)):
+                text = json.dumps(values, indent=2) + "\n"
+                (self.folder / f"{name}.json").write_text(text, encoding="utf-8", newline="\n")
+
+    def report(self, history: list[dict], best_step: int | None) -> dict[str, float]:
+        """Return the last training loss, and the figures of the step whose weights are saved."""
+        validations = [entry for entry in history if "eval_loss" in entry]
+        saved = [entry for entry in validations if entry["step"] == best_step] or validations[-1:]
+        losses = [entry for entry in history if "loss" in entry]
+        found = {"steps": history[-1]["step"]} if history else {}
+        for entry in (*losses[-1:], *saved):
+            found |= {name: entry[key] for key, name in self.NAMES.items() if key in entry}
+        return found | ({"best_step": best_step} if best_step else {})
 
 
 class TellProgress(TrainerCallback):

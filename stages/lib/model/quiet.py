@@ -12,5 +12,6 @@ if not torch.cuda.is_available():
 from transformers.utils import logging
 
 logging.disable_progress_bar()  # "Loading weights" takes less than a second
-# peft asks for the attribute by its old name.
-warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+# peft and DeepSpeed call these by their old names.
+OLD_NAMES = r"`(is_gradient_checkpointing|torch\.distributed\.\w+)` is deprecated"
+warnings.filterwarnings("ignore", OLD_NAMES, FutureWarning)
