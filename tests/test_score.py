@@ -61,7 +61,7 @@ def test_the_scores_name_their_accounts_and_their_model(scored):
 
 
 def test_the_stage_writes_nothing_else(scored, trained):
-    folder, done = scored
+    folder, _ = scored
     new = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     new -= {path.relative_to(trained) for path in trained.rglob("*") if path.is_file()}
     written = {path.as_posix() for path in new if path.suffix != ".pyc"}
