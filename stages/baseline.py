@@ -11,8 +11,8 @@ fields as the coder:
   linear support vector machine. It is the fixed line that `evaluate` judges the coder against.
 
 Reads data/split (train, val, test) and data/feature/rows.json. Writes
-data/baseline/predictions.parquet, and of the test rows metrics/baseline/metrics.json and
-report.json with more figures. Parameters: baseline, feature.fields.
+data/baseline/predictions.parquet, and metrics/baseline/report.json with figures of the test rows.
+Parameters: baseline, feature.fields.
 """
 
 from pathlib import Path
@@ -41,7 +41,6 @@ from stages.lib.params.visible_fields import VisibleFields
 from stages.lib.process import run_stage
 from stages.lib.tables import read_json, read_table, write_json, write_table
 
-METRICS = Path("metrics/baseline/metrics.json")
 REPORT = Path("metrics/baseline/report.json")
 
 
@@ -100,7 +99,7 @@ def main() -> None:
     _, remarks = merge_vendors(sides)
     (train, *labels), n_accounts, known = encode_sides(sides)
 
-    tables, metrics, report = [], {}, {"train_rows": len(train)}
+    tables, report = [], {"train_rows": len(train)}
     if remarks:
         report["remarks"] = remarks
     for remark in remarks:
@@ -110,13 +109,11 @@ def main() -> None:
         for side, result in zip(SIDES[1:], results, strict=True):
             tables.append(prediction_table(name, side, sides[side][ROW_ID], result, known))
         test = headline(results[1], len(known))
-        metrics |= {f"{name}_accuracy": test["accuracy"], f"{name}_macro_f1": test["macro_f1"]}
         report[name] = test
         margin = 1.96 * np.sqrt(test["accuracy"] * (1 - test["accuracy"]) / len(labels[1]))
         shown = f"accuracy {test['accuracy']:.4f} ± {margin:.4f}, macro-F1 {test['macro_f1']:.4f}"
         print(f"{name:12} {shown} on {len(labels[1]):,} test rows", flush=True)
     write_table(pa.concat_tables(tables).unify_dictionaries(), PREDICTIONS)
-    write_json(metrics, METRICS)
     write_json(report, REPORT)
 
 

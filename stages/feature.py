@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
-from tqdm import tqdm
 
 from stages.lib.contracts.accounts import ACCOUNTS
 from stages.lib.contracts.feature import BASE, ROWS
@@ -28,6 +27,7 @@ from stages.lib.params.feature import FeatureParams
 from stages.lib.params.files import load_params
 from stages.lib.params.row_shape import MaskedKinds, TextCase, row_shape_of
 from stages.lib.process import run_stage
+from stages.lib.progress import Progress
 from stages.lib.tables import open_table, read_group, read_table, table_writers, write_json
 
 REPORT = Path("metrics/feature/report.json")
@@ -70,9 +70,11 @@ def main() -> None:
     check_base_columns(clean, params)
     work = partial(do_task, params=params, words=account_words(accounts))
     evidence, rows_out, tasks = Evidence(), 0, make_tasks(sizes)
-    with table_writers({BASE: base_schema(clean, params)}) as (writer,):
+    progress = Progress("feature", len(tasks))
+    with progress, table_writers({BASE: base_schema(clean, params)}) as (writer,):
         parts = map_ordered(work, tasks, min(cores(), len(tasks)))
-        for _, (base, seen) in tqdm(parts, total=len(tasks), desc="feature", mininterval=1):
+        for _, (base, seen) in parts:
+            progress.update()
             writer.write(base)
             rows_out += len(base)
             evidence.add(seen)
@@ -89,6 +91,7 @@ def main() -> None:
         ROWS,
     )
     write_json({"rows": rows_in, "accounts": len(accounts), "fields": rates}, REPORT)
+    print(f"feature: {rows_in:,} rows, {len(accounts):,} accounts, {len(rates):,} fields")
 
 
 if __name__ == "__main__":

@@ -11,8 +11,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from stages.lib.contracts.ingest import (
     REJECTS,
     REJECTS_SCHEMA,
@@ -21,10 +19,12 @@ from stages.lib.contracts.ingest import (
 )
 from stages.lib.ledger.reading import read_parts
 from stages.lib.ledger.reading_report import Seen, check_and_report
+from stages.lib.ledger.row_counts import row_counts
 from stages.lib.ledger.source import Source, find_files, unchanged_files
 from stages.lib.params.files import load_params
 from stages.lib.params.ingest import IngestParams
 from stages.lib.process import run_stage
+from stages.lib.progress import Progress
 from stages.lib.tables import table_writers, write_json
 
 REPORT = Path("metrics/ingest/report.json")
@@ -34,9 +34,9 @@ def write_tables(source: Source, params: IngestParams) -> dict:
     """Write the tables of the ledger in the files of `source`, and return the report."""
     seen = Seen()
     schemas = {TRANSACTIONS: transactions_schema(params.roles), REJECTS: REJECTS_SCHEMA}
-    bar = tqdm(total=source.size, unit="B", unit_scale=True, desc="ingest", mininterval=1)
-    with table_writers(schemas) as (transactions, rejects), bar:
-        for part in read_parts(source, params, progress=bar.update):
+    progress = Progress("ingest", source.size)
+    with progress, table_writers(schemas) as (transactions, rejects):
+        for part in read_parts(source, params, progress=progress.update):
             if part.sheet.rows_read:
                 transactions.write(part.transactions)
                 rejects.write(part.rejects)
@@ -50,7 +50,8 @@ def main() -> None:
     with unchanged_files(find, (TRANSACTIONS, REJECTS, REPORT)) as source:
         report = write_tables(source, params)
         write_json(report, REPORT)
-    for remark in report.get("remarks", []):
+    counts = row_counts(report, report["rows_read"], REJECTS)
+    for remark in (*counts, *report.get("remarks", [])):
         print(f"ingest: {remark}", file=sys.stderr)  # stdout may not take every letter
 
 

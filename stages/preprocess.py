@@ -10,8 +10,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from stages.lib.contracts import ingest
 from stages.lib.contracts.accounts import ACCOUNTS, ACCOUNTS_SCHEMA
 from stages.lib.contracts.preprocess import (
@@ -24,10 +22,12 @@ from stages.lib.ledger.account_spellings import merge_lines
 from stages.lib.ledger.accounts import chart_of_accounts
 from stages.lib.ledger.cleaning import clean_groups
 from stages.lib.ledger.cleaning_report import Tally
+from stages.lib.ledger.row_counts import row_counts
 from stages.lib.parallel import cores
 from stages.lib.params.files import load_params
 from stages.lib.params.preprocess import PreprocessParams
 from stages.lib.process import run_stage
+from stages.lib.progress import Progress
 from stages.lib.tables import open_table, read_group, table_writers, write_json
 
 REPORT = Path("metrics/preprocess/report.json")
@@ -44,8 +44,7 @@ def main() -> None:
         ACCOUNTS: ACCOUNTS_SCHEMA,
     }
     tally = Tally()
-    # The bar ends its line before an error begins another.
-    bar = tqdm(total=2 * len(groups), desc="preprocess", mininterval=1)
+    bar = Progress("preprocess", 2 * len(groups))
     with bar, table_writers(schemas) as (transactions, rejects, chart):
         workers = min(cores(), len(groups))
         for part in clean_groups(
@@ -56,12 +55,13 @@ def main() -> None:
             tally.add(*part)
         tally.check(rows_in, params)
         chart.write(chart_of_accounts(tally.accounts))
-    write_json(tally.report(), REPORT)
-    lines = [f"preprocess: {remark}" for remark in tally.remarks()]
+    report = tally.report()
+    write_json(report, REPORT)
+    counts = row_counts(report, rows_in, REJECTS)
+    lines = [f"preprocess: {remark}" for remark in (*counts, *tally.remarks())]
     if merge := tally.spellings():
         lines.append(merge_lines({**params.labels.merge, **merge}))
-    if lines:
-        print(*lines, sep="\n", file=sys.stderr)  # stdout may not take every letter
+    print(*lines, sep="\n", file=sys.stderr)  # stdout may not take every letter
 
 
 if __name__ == "__main__":

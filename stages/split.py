@@ -52,8 +52,10 @@ def main() -> None:
     added = add_corrections(said, BASE, dealt, fields, vendor, params.split.strategy)
     remarks += find_remarks(rows, dealt, params.split) + first_of(unused + added.remarks)
     write_sides(BASE, dealt, added.rows)
-    write_json(make_report(rows, dealt, remarks, added.counts), REPORT)
-    for remark in remarks:
+    report = make_report(rows, dealt, remarks, added.counts)
+    write_json(report, REPORT)
+    counts = [f"{name} {side['rows']:,} rows" for name, side in report["sides"].items()]
+    for remark in (", ".join(counts), *remarks):
         print(f"split: {remark}")
 
 

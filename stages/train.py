@@ -8,7 +8,8 @@ An interrupted run resumes from its newest whole checkpoint. Checkpoints are in 
 the parameters, data, code and libraries that made them, and are deleted when the run succeeds.
 """
 
-import stages.lib.openmp  # isort: skip  # noqa: F401
+import stages.lib.openmp  # isort: skip
+import stages.lib.model.quiet  # isort: skip  # noqa: F401
 import json
 import shutil
 from contextlib import ExitStack
@@ -25,7 +26,7 @@ from stages.lib.contracts.train import METRICS, MODEL
 from stages.lib.errors import UserError, UserErrors
 from stages.lib.model.base_model import pin_revision
 from stages.lib.model.checkpoints import loaded_code, scratch_folder
-from stages.lib.model.deepspeed_config import configure_deepspeed
+from stages.lib.model.deepspeed_config import compile_nothing, configure_deepspeed
 from stages.lib.model.fused_layers import cannot_be_fused, fuse_layers
 from stages.lib.model.manifest import library_versions
 from stages.lib.model.optimizer import configure_optimizer
@@ -72,6 +73,7 @@ def main() -> None:
     sides["val"] = fixed_subset(sides["val"], params.training.max_eval_rows, params.training.seed)
     if deepspeed:
         name_single_process()
+        compile_nothing()
     params.model = pin_revision(params.model)
     scratch = scratch_of(params)
     with ExitStack() as locks:

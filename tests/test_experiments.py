@@ -117,7 +117,7 @@ def test_the_documented_table_fits_a_terminal_of_120_columns(queued):
     assert max(map(len, table.splitlines())) <= 120
     heading = next(line for line in table.splitlines() if "Experiment" in line).split()
     assert heading[0] == "Experiment"
-    wanted = {"accuracy", "macro_f1", "log_loss", "lora.r", "training.learning_rate"}
+    wanted = {"State", "accuracy", "log_loss", "val_loss", "lora.r", "training.learning_rate"}
     assert wanted <= set(heading)
     assert "two-ranks" in table
 

@@ -64,9 +64,13 @@ def test_remarks_are_printed(book, capsys):
         ),
         book.raw / "b.parquet",
     )
-    (remark,) = book.run("ingest")["remarks"]
+    report = book.run("ingest")
+    (remark,) = report["remarks"]
     assert remark.startswith("b.parquet: ")
-    assert f"ingest: {remark}\n" in capsys.readouterr().err
+    counts, *others, said = capsys.readouterr().err.splitlines()
+    assert counts == f"ingest: {report['rows_out']} of {report['rows_read']} rows taken"
+    assert len(others) == (report["rows_rejected"] > 0)
+    assert said == f"ingest: {remark}"
 
 
 def test_a_ledger_that_is_saved_while_ingest_reads_it_leaves_no_tables(book, monkeypatch):

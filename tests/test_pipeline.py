@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -10,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from project import clone_project, files, locked_outputs, run, stages_that_ran
+from project import ROOT, clone_project, files, locked_outputs, run, stages_that_ran
 from small_ledger import ACCOUNTS, ledger_rows, write_new_rows
 
 from stages.lib.tables import read_table
@@ -91,6 +92,14 @@ def copy(reproduced, tmp_path) -> Path:
     return shutil.copytree(reproduced, tmp_path / "repository", symlinks=True)
 
 
+def test_the_metrics_fit_a_terminal_of_120_columns(reproduced):
+    lines = dvc("metrics show", reproduced).splitlines()
+    assert max(map(len, lines)) <= 120 and len(lines) == 3  # a line for each of two files
+    metrics = {"accuracy", "certified95_rate", "log_loss", "macro_f1", "top3_accuracy", "val_loss"}
+    assert lines[0].split() == ["Path", *sorted(metrics)]
+    assert "nan" not in "".join(lines).lower()
+
+
 def test_another_rank_reruns_only_what_depends_on_the_model_and_both_are_shown(copy):
     assert stages_that_ran(dvc("exp run -S lora.r=4", copy)) == MODEL
     config = json.loads((copy / "models/train/adapter_config.json").read_text())
@@ -101,6 +110,15 @@ def test_another_rank_reruns_only_what_depends_on_the_model_and_both_are_shown(c
     assert {row[column] for row in table} == {"16", "4"}
     (accuracy,) = (name for name in table[0] if name == "accuracy" or name.endswith(":accuracy"))
     assert all(0 <= float(row[accuracy]) <= 1 for row in table)
+
+    dvc("exp run --queue -S lora.r=8", copy)  # so that there is a State
+    (line,) = re.findall("^dvc (exp show.*)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    done = run(["dvc", *shlex.split(line)], copy, COLUMNS="120")
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    heading = next(line for line in lines if "Experiment" in line).split()
+    assert heading[:2] == ["Experiment", "State"]
+    assert {"accuracy", "log_loss", "val_loss", "certified95_rate", "lora.r"} == {*heading[2:]}
+    assert max(map(len, lines)) <= 120 and sum("Queued" in line for line in lines) == 1
 
 
 @pytest.mark.parametrize(

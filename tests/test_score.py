@@ -61,12 +61,17 @@ def test_the_scores_name_their_accounts_and_their_model(scored):
 
 
 def test_the_stage_writes_nothing_else(scored, trained):
-    folder, done = scored
+    folder, _ = scored
     new = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
     new -= {path.relative_to(trained) for path in trained.rglob("*") if path.is_file()}
     written = {path.as_posix() for path in new if path.suffix != ".pyc"}
     assert written == {f"data/score/language_model_{side}.parquet" for side in ("val", "test")}
-    assert "manifest.json" not in done.stderr  # the same libraries as in training
+
+
+def test_nothing_is_printed_but_the_rows(scored):
+    _, done = scored
+    assert done.stdout == "val: 8 rows scored\ntest: 12 rows scored\n"
+    assert done.stderr == ""
 
 
 def test_a_damaged_model_leaves_no_scores(trained, tmp_path):

@@ -1,11 +1,16 @@
-"""What happens during a training: curves that survive a resume, and sealed checkpoints."""
+"""What happens during a training: progress, curves that survive a resume, sealed checkpoints."""
 
 import json
 from types import SimpleNamespace
 
 import pytest
 
-from stages.lib.model.callbacks import LiveMetrics, SealCheckpoints, TellLongWarmup
+from stages.lib.model.callbacks import (
+    LiveMetrics,
+    SealCheckpoints,
+    TellLongWarmup,
+    TellProgress,
+)
 from stages.lib.model.checkpoints import is_sealed
 
 
@@ -24,16 +29,59 @@ def test_a_resumed_run_records_the_curves_from_the_start(tmp_path):
     metrics.on_train_begin(None, state(log_history=history), None)
     metrics.on_log(None, state(global_step=4), None, logs={"loss": 1.0, "learning_rate": 0.1})
     metrics.on_log(None, state(global_step=6), None, logs={"train_runtime": 3.0})
-    metrics.on_train_end(None, state(best_global_step=2), None)
+    history += [{"step": 4, "loss": 1.0}, {"step": 6, "train_runtime": 3.0}]
+    metrics.on_train_end(None, state(best_global_step=2, log_history=history), None)
     assert points(tmp_path, "train_loss") == ["step\ttrain_loss", "2\t1.5", "4\t1.0"]
     assert points(tmp_path, "val_loss") == ["step\tval_loss", "2\t1.25"]
-    assert json.loads((tmp_path / "metrics.json").read_text()) == {
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"val_loss": 1.25}
+    assert json.loads((tmp_path / "report.json").read_text()) == {
         "best_step": 2,
-        "step": 4,
+        "steps": 6,
         "train_loss": 1.0,
         "val_loss": 1.25,
     }
     assert not (tmp_path / "dvc.yaml").exists()  # dvclive would write one
+
+
+VALIDATIONS = [
+    {"step": 2, "eval_loss": 1.25, "eval_accuracy": 0.5},
+    {"step": 4, "eval_loss": 1.5, "eval_accuracy": 0.75},
+]
+
+
+@pytest.mark.parametrize(("best", "loss"), [(2, 1.25), (None, 1.5)])
+def test_the_reported_validation_is_that_of_the_step_that_is_saved(tmp_path, best, loss):
+    found = LiveMetrics(tmp_path).report(VALIDATIONS, best)
+    assert (found["val_loss"], found.get("best_step")) == (loss, best)
+
+
+def test_a_training_without_a_validation_has_nothing_to_compare(tmp_path):
+    metrics = LiveMetrics(tmp_path)
+    metrics.on_train_begin(None, state(), None)
+    metrics.on_train_end(None, state(log_history=[{"step": 1, "loss": 2.0}]), None)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {}
+    found = json.loads((tmp_path / "report.json").read_text())
+    assert found == {"steps": 1, "train_loss": 2.0}
+
+
+def test_progress_has_the_newest_loss_and_validation_accuracy(capsys, monkeypatch):
+    monkeypatch.setattr("stages.lib.progress._PAUSE", 0.0)
+    tell = TellProgress()
+    now = state(max_steps=4, global_step=0)
+    tell.on_train_begin(None, now, None)
+    for step, logs in enumerate([{"loss": 1.5}, {"eval_accuracy": 0.25}, {"loss": 1.0}], start=1):
+        now.global_step = step
+        tell.on_log(None, now, None, logs=logs)
+        tell.on_step_end(None, now, None)
+    tell.on_train_end(None, now, None)
+    said = capsys.readouterr()
+    lines = [line.rpartition(",")[0] for line in said.err.splitlines()]
+    assert lines == [
+        "train: 25%, step 1, loss 1.500",
+        "train: 50%, step 2, loss 1.500, validation accuracy 0.250",
+        "train: 75%, step 3, loss 1.000, validation accuracy 0.250",
+    ]
+    assert said.out == "3 steps, loss 1.000, validation accuracy 0.250\n"
 
 
 def test_only_one_of_several_processes_records(tmp_path):

@@ -7,6 +7,17 @@ from stages.lib.params.deepspeed import DeepSpeedParams
 from stages.lib.params.training import TrainingParams
 
 
+def compile_nothing() -> None:
+    """Keep DeepSpeed from compiling C++ when it starts on a CPU.
+
+    It would take minutes, fail without a compiler, and gain nothing: the operation is an all-reduce
+    for inference. In a training the ranks add their gradients with PyTorch's own.
+    """
+    from deepspeed.ops import __compatible_ops__
+
+    __compatible_ops__["deepspeed_shm_comm"] = False
+
+
 def configure_deepspeed(deepspeed: DeepSpeedParams, training: TrainingParams) -> dict | None:
     """Return the DeepSpeed configuration, or None when it is off.
 

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import stages.lib.model.quiet  # isort: skip  # noqa: F401
 import numpy as np
 import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 from torch import nn
-from tqdm import tqdm
 
 from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.tokenize import LABEL_MAP
@@ -25,6 +25,7 @@ from stages.lib.model.manifest import changed_libraries, verify_manifest
 from stages.lib.model.prompt import PROMPT_VERSION
 from stages.lib.model.row_threads import cpu_threads
 from stages.lib.params.model import ModelParams
+from stages.lib.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,7 @@ def score_rows(
     threads : int or None
         On a CPU; None: all cores.
     description : str
-        Label of the progress bar.
+        First words of the line that says how far it is.
 
     Returns
     -------
@@ -146,7 +147,7 @@ def score_rows(
     batches = batches_of_fixed_shape([len(ids) for ids in distinct], batch_tokens)
     pool = ThreadPoolExecutor(cpu_threads(threads) if device.type == "cpu" else 1)
     try:
-        with tqdm(total=len(distinct), desc=description, unit="prompt") as progress:
+        with Progress(description, len(distinct)) as progress:
             for batch, found in zip(batches, pool.map(score, batches), strict=True):
                 logits[batch.rows] = found
                 progress.update(len(batch.rows))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from stages.lib.errors import UserError
+from stages.lib.progress import Progress
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -148,7 +148,7 @@ def svc_scores(
     regularization : float
         Inverse strength, C.
     name : str
-        Shown in front of the progress bar.
+        First word of the line that says how far it is.
 
     Returns
     -------
@@ -167,6 +167,10 @@ def svc_scores(
     jobs = -1 if features[0].nnz * n_accounts > 50_000_000 else 1
     run = Parallel(n_jobs=jobs, return_as="generator")
     fitted = run(delayed(fit)(account) for account in range(n_accounts))
-    progress = tqdm(fitted, desc=name, total=n_accounts, unit="account")
-    weights, bias = (np.stack(part) for part in zip(*progress, strict=True))
+    machines = []
+    with Progress(name, n_accounts) as progress:
+        for machine in fitted:
+            machines.append(machine)
+            progress.update()
+    weights, bias = (np.stack(part) for part in zip(*machines, strict=True))
     return [(matrix @ weights.T + bias).astype(np.float32) for matrix in features[1:]]

@@ -1,16 +1,22 @@
 """One run of the training loop, from the newest whole checkpoint if there is one."""
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import datasets
 import numpy as np
 import torch
 from torch import nn
-from transformers import EarlyStoppingCallback, TrainingArguments
+from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
 
 from stages.lib.model.batches import pad_right
-from stages.lib.model.callbacks import LiveMetrics, SealCheckpoints, TellLongWarmup
+from stages.lib.model.callbacks import (
+    LiveMetrics,
+    SealCheckpoints,
+    TellLongWarmup,
+    TellProgress,
+)
 from stages.lib.model.checkpoints import newest_sealed_checkpoint
 from stages.lib.model.loss import validation_accuracy
 from stages.lib.model.processes import is_main_process
@@ -74,6 +80,7 @@ def training_arguments(
         dataloader_pin_memory=torch.cuda.is_available(),
         ddp_find_unused_parameters=False,
         report_to="none",
+        disable_tqdm=True,  # `TellProgress` says it in one line
         **best,
         **training.model_dump(exclude=_OURS),
     )
@@ -92,7 +99,7 @@ def make_trainer(
     callbacks = [LiveMetrics(metrics), SealCheckpoints(), TellLongWarmup()]
     if training.early_stopping_patience is not None:
         callbacks.append(EarlyStoppingCallback(training.early_stopping_patience))
-    return LabelTrainer(
+    trainer = LabelTrainer(
         label_smoothing=training.label_smoothing,
         train_batch_tokens=training.train_batch_tokens,
         make_optimizer=make_optimizer,
@@ -105,6 +112,8 @@ def make_trainer(
         compute_metrics=validation_accuracy,
         callbacks=callbacks,
     )
+    trainer.remove_callback(PrinterCallback)  # which prints raw dictionaries
+    return trainer
 
 
 def run_training(
@@ -139,7 +148,9 @@ def run_training(
     checkpoint = newest_sealed_checkpoint(Path(arguments.output_dir), clean=main)
     if checkpoint and main:
         print(f"resuming from {checkpoint.name}", flush=True)
-    trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    with closing(TellProgress()) as progress:
+        trainer.add_callback(progress)
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if trainer.state.best_model_checkpoint:
         trainer.load_best_model()
         if main:

@@ -7,11 +7,11 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from tqdm import tqdm
 
 from stages.lib.contracts.names import AMOUNT_BUCKET, DATE, GROUP, ROW_ID
 from stages.lib.errors import UserError
 from stages.lib.parallel import cores, map_ordered
+from stages.lib.progress import Progress
 from stages.lib.tables import number_groups, open_table, read_group, row_digests
 from stages.lib.vendors import plain_vendors
 
@@ -107,7 +107,11 @@ def read_rows(base: Path, label: str, fields: list[str]) -> Rows:
         )
     digest = partial(_digest_group, base=base, label=label, fields=fields)
     parts = map_ordered(digest, range(groups), min(cores(), groups))
-    digested = [part for _, part in tqdm(parts, total=groups, desc="split", mininterval=1)]
+    digested = []
+    with Progress("split", groups) as progress:
+        for _, part in parts:
+            digested.append(part)
+            progress.update()
     columns = [list(column) for column in zip(*digested, strict=True)]
     del digested
 
