@@ -96,23 +96,27 @@ def leaf_keys(model: type[BaseModel], node, parents: tuple):
 
 
 def test_every_key_has_a_comment():
-    """Right above it, or above a key around it where that comment mentions it as `key`."""
+    """Right above it, in its line, or where a key around it or beside it mentions it as `key`."""
     missing = []
     for file in PARAM_FILES:
         lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
         content = YAML().load(ROOT / file)
 
         def comment(node, key, lines=lines):
-            line, text = node.lc.key(key)[0], []
+            line = node.lc.key(key)[0]
+            text = [lines[line].partition("  # ")[2]]
             while line and lines[line - 1].strip().startswith("#"):
                 line -= 1
                 text.append(lines[line])
-            return " ".join(text)
+            return " ".join(text).strip()
 
         for section in content:
             around = ((content, section),)
             for key, node, parents in leaf_keys(SECTIONS[section], content[section], around):
-                told = any(f"`{key}`" in comment(*parent) for parent in parents)
+                beside = [
+                    (around, other) for around in (node, content[section]) for other in around
+                ]
+                told = any(f"`{key}`" in comment(*other) for other in (*parents, *beside))
                 if not comment(node, key) and not told:
                     missing.append(f"{file}: {section} ... {key}")
     assert missing == []
