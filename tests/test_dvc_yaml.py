@@ -85,6 +85,12 @@ def test_a_stage_writes_only_its_own_folders(stage):
         assert place in ("data", "models", "metrics") and owner == stage
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_only_metrics_are_kept_by_git_so_that_the_run_cache_has_every_stage(stage):
+    """DVC keeps no run of a stage that has another output with ``cache: false``."""
+    assert all(isinstance(out, str) for out in STAGES[stage]["outs"])
+
+
 def declared_params(stage: str) -> set[tuple[str, str]]:
     """Return (file, key) for each parameter that dvc.yaml lists for `stage`."""
     found = set()
