@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
@@ -572,7 +573,8 @@ def test_no_suspects_and_no_confusions_make_empty_tables(workspace):
 )
 def test_an_unsuitable_description_field_is_refused(workspace, chosen, code):
     path = Path("params_train.yaml")
-    path.write_text(path.read_text().replace("field: null", f"field: {chosen}"))
+    found = re.sub("description_field:.*", f"description_field: {chosen}", path.read_text())
+    path.write_text(found)
     with refused(code, "params_train.yaml: evaluate.description_field", chosen):
         evaluate.main()
 

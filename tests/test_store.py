@@ -45,7 +45,7 @@ def wipe(repository: Path) -> None:
     """Delete the cache and everything that came from it."""
     shutil.rmtree(repository / ".dvc/cache", ignore_errors=True)
     for output in locked_outputs(repository):
-        if not output.endswith("json"):
+        if not output.endswith("metrics.json"):  # which git has
             path = repository / output
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 

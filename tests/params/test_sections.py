@@ -2,6 +2,7 @@
 
 import ast
 import sys
+from itertools import takewhile
 from pathlib import Path
 from typing import get_args
 
@@ -95,24 +96,32 @@ def leaf_keys(model: type[BaseModel], node, parents: tuple):
             yield from leaf_keys(inner[0], value, around)
 
 
+def is_comment(line: str) -> bool:
+    return line.strip().startswith("#")
+
+
 def test_every_key_has_a_comment():
-    """Right above it, or above a key around it where that comment mentions it as `key`."""
+    """Above it, in its line, below it if it is a mapping, or where a key around it or beside it
+    mentions it as `key`."""
     missing = []
     for file in PARAM_FILES:
         lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
         content = YAML().load(ROOT / file)
 
         def comment(node, key, lines=lines):
-            line, text = node.lc.key(key)[0], []
-            while line and lines[line - 1].strip().startswith("#"):
-                line -= 1
-                text.append(lines[line])
-            return " ".join(text)
+            line = node.lc.key(key)[0]
+            text = [lines[line].partition("  # ")[2]]
+            above = takewhile(is_comment, reversed(lines[:line]))
+            below = takewhile(is_comment, lines[line + 1 :]) if isinstance(node[key], dict) else ()
+            return " ".join([*text, *above, *below]).strip()
 
         for section in content:
             around = ((content, section),)
             for key, node, parents in leaf_keys(SECTIONS[section], content[section], around):
-                told = any(f"`{key}`" in comment(*parent) for parent in parents)
+                beside = [
+                    (around, other) for around in (node, content[section]) for other in around
+                ]
+                told = any(f"`{key}`" in comment(*other) for other in (*parents, *beside))
                 if not comment(node, key) and not told:
                     missing.append(f"{file}: {section} ... {key}")
     assert missing == []
