@@ -24,6 +24,7 @@ _OURS = {
     "gradient_checkpointing",
     "label_smoothing",
     "train_batch_tokens",
+    "packed",
     "max_eval_rows",
     "keep_best",
     "early_stopping_patience",
@@ -95,6 +96,7 @@ def make_trainer(
     return LabelTrainer(
         label_smoothing=training.label_smoothing,
         train_batch_tokens=training.train_batch_tokens,
+        packed=training.packed,
         make_optimizer=make_optimizer,
         row_threads=row_threads,
         model=model,
