@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from transformers import EarlyStoppingCallback, TrainingArguments
 
-from stages.lib.model.batches import pad_right
+from stages.lib.model.batches import collate
 from stages.lib.model.callbacks import LiveMetrics, SealCheckpoints, TellLongWarmup
 from stages.lib.model.checkpoints import newest_sealed_checkpoint
 from stages.lib.model.loss import validation_accuracy
@@ -29,12 +29,6 @@ _OURS = {
     "keep_best",
     "early_stopping_patience",
 }
-
-
-def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
-    """Return the model's inputs for `rows`, and their labels, int64 (rows,)."""
-    inputs = pad_right([row["input_ids"] for row in rows])
-    return {**inputs, "labels": torch.tensor([row["label"] for row in rows])}
 
 
 def fixed_subset(dataset: datasets.Dataset, max_rows: int, seed: int) -> datasets.Dataset:
