@@ -14,7 +14,7 @@ NAMES += [f"gpu.{name}" for name in ("ledger", "losses", "memory", "prepare", "s
 @pytest.mark.parametrize("name", NAMES)
 def test_it_is_in_the_table_and_has_help(name, monkeypatch, capsys):
     readme = "benchmarks/gpu/README.md" if name.startswith("gpu.") else "benchmarks/README.md"
-    assert f"`python -m benchmarks.{name}" in (ROOT / readme).read_text()
+    assert f"python -m benchmarks.{name}" in (ROOT / readme).read_text()
     module = importlib.import_module(f"benchmarks.{name}")
     assert f"python -m benchmarks.{name}" in module.__doc__
     monkeypatch.setattr(sys, "argv", [name, "--help"])
