@@ -132,6 +132,7 @@ def ours(
         trainer = LabelTrainer(
             label_smoothing=params.training.label_smoothing,
             train_batch_tokens=params.training.train_batch_tokens,
+            packed=False,
             make_optimizer=partial(configure_optimizer, training=params.training),
             row_threads=row_threads or cpu_threads(params.training.threads),
             model=model,

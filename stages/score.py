@@ -41,7 +41,7 @@ def main() -> None:
     params = load_params(score=ScoreParams, model=ModelTrust)
     sides = {side: load_side(side) for side in SCORED_SIDES}
     check_prompts()
-    trained = load_trained_model(MODEL, params.model.trust_remote_code)
+    trained = load_trained_model(MODEL, params.model.trust_remote_code, params.score.packed)
     model = file_sha256(MODEL / MANIFEST)  # of what was loaded: scoring takes minutes
     prompts = {side: rows["input_ids"][:] for side, rows in sides.items()}
     logits = evaluate_model(trained, prompts, params.score.batch_tokens, params.score.threads)

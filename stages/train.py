@@ -27,9 +27,11 @@ from stages.lib.errors import UserError, UserErrors
 from stages.lib.model.base_model import pin_revision
 from stages.lib.model.checkpoints import loaded_code, scratch_folder
 from stages.lib.model.deepspeed_config import compile_nothing, configure_deepspeed
+from stages.lib.model.devices import check_bfloat16, check_packed
 from stages.lib.model.fused_layers import cannot_be_fused, fuse_layers
 from stages.lib.model.manifest import library_versions
 from stages.lib.model.optimizer import configure_optimizer
+from stages.lib.model.packed_rows import use_packed_attention
 from stages.lib.model.processes import (
     check_launch,
     is_main_process,
@@ -64,6 +66,9 @@ def main() -> None:
     )
     if errors := check_precision(params.deepspeed, params.model):
         raise UserErrors(errors)
+    check_bfloat16(params.model, params.deepspeed)
+    if params.training.packed:
+        check_packed("training", params.model.dtype)
     deepspeed = configure_deepspeed(params.deepspeed, params.training)
     sides = {side: load_side(side) for side in ("train", "val")}
     if not (INPUT / LABEL_MAP).is_file():
@@ -98,6 +103,8 @@ def train(params: SimpleNamespace, deepspeed: dict | None, sides: dict, scratch:
         model = apply_peft_adapters(model, lora, params.model)
     else:
         model = unfreeze(model, lora.train_label_head)
+    if training.packed:
+        use_packed_attention(model, "training")
     threads = cpu_threads(training.threads)
     torch.set_num_threads(threads)
     alone = deepspeed is None and launched_processes()[0] == 1

@@ -9,9 +9,15 @@ from pathlib import Path
 from stages.lib.params.model import ModelParams
 
 
-def model_params(name, revision=None, trust_remote_code=False, dtype="float32") -> ModelParams:
+def model_params(
+    name, revision=None, trust_remote_code=False, dtype="float32", quantize="none"
+) -> ModelParams:
     return ModelParams(
-        name=str(name), revision=revision, trust_remote_code=trust_remote_code, dtype=dtype
+        name=str(name),
+        revision=revision,
+        trust_remote_code=trust_remote_code,
+        dtype=dtype,
+        quantize=quantize,
     )
 
 

@@ -179,7 +179,7 @@ def test_every_path_that_is_named_exists_or_is_made_by_a_stage(name):
 
 @pytest.mark.parametrize("name", PRESENT)
 def test_every_module_that_is_run_exists(name):
-    for module in re.findall(r"python -m ((?:stages|benchmarks)\.[a-z]\w*)", PRESENT[name]):
+    for module in re.findall(r"python -m ((?:stages|benchmarks)(?:\.[a-z]\w*)+)", PRESENT[name]):
         assert (ROOT / f"{module.replace('.', '/')}.py").is_file(), module
 
 

@@ -152,6 +152,7 @@ def test_only_train_and_score_import_torch(stage):
 @pytest.mark.parametrize("stage", STAGES)
 def test_only_train_and_score_depend_on_the_libraries_that_shape_a_model(stage):
     assert ("requirements-model.txt" in STAGES[stage]["deps"]) == (stage in ("train", "score"))
+    assert ("requirements-quantize.txt" in STAGES[stage]["deps"]) == (stage in ("train", "score"))
     assert ("requirements-classify.txt" in STAGES[stage]["deps"]) == (stage == "classify")
 
 

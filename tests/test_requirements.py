@@ -63,6 +63,14 @@ def test_what_shapes_a_models_numbers_is_pinned_in_a_file_of_its_own():
     assert {"numpy", "scikit-learn", "scipy"} == set(text) and text.items() <= every.items()
 
 
+def test_the_package_for_4_bit_weights_is_pinned_apart_from_the_others():
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    (line,) = content["project"]["optional-dependencies"]["quantize"]
+    assert (ROOT / "requirements-quantize.txt").read_text(encoding="utf-8") == f"{line}\n"
+    assert not pins("requirements-quantize.txt").keys() & pins("requirements.txt").keys()
+    assert "-r requirements-quantize.txt" in (ROOT / ".ci/run").read_text(encoding="utf-8")
+
+
 def test_the_pinned_packages_are_installed():
     listed = pins("requirements-model.txt") | pins("requirements-classify.txt")
     for name, version in listed.items():

@@ -40,7 +40,7 @@ from stages.lib.model.text_experts import (
 )
 from stages.lib.model.vendor_words import vendor_field
 from stages.lib.parallel import cores
-from stages.lib.params.model import ModelParams
+from stages.lib.params.model import saved_base_model
 from stages.lib.params.row_shape import row_shape_of
 from stages.lib.review.account_finder import read_chart
 from stages.lib.review.allowed_accounts import allowed_accounts
@@ -115,13 +115,13 @@ class Coder:
         from stages.lib.model.scoring import load_trained_model
 
         trust, folder = self.params.model.trust_remote_code, self.folder / "train"
-        trained = load_trained_model(folder, trust)
+        trained = load_trained_model(folder, trust, self.params.score.packed)
         label_map, manifest = read_json(folder / LABEL_MAP), read_json(folder / MANIFEST)
         if self.calibration.models["train"] != file_sha256(folder / MANIFEST):
             raise UserError(
                 "other-model", folder, "was replaced in the meantime", "run the same command again"
             )
-        model = ModelParams(**manifest["base_model"], trust_remote_code=trust)
+        model = saved_base_model(manifest["base_model"], trust)
         return trained, load_tokenizer(resolve_base_model(model)), label_map["prompt"]
 
 

@@ -1,8 +1,5 @@
 """DeepSpeed gets what the parameters say, and nothing that it would ignore."""
 
-import torch
-from refusals import refused
-
 from stages.lib.model.deepspeed_config import configure_deepspeed
 from stages.lib.params.deepspeed import DeepSpeedParams
 from stages.lib.params.training import TrainingParams
@@ -41,11 +38,3 @@ def test_deepspeed_gets_what_the_parameters_say():
         "stage3_gather_16bit_weights_on_model_save"
         not in (configure_deepspeed(deepspeed(2), TRAINING)["zero_optimization"])
     )
-
-
-def test_a_gpu_without_bfloat16_is_refused_by_name(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: False)
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Old Card 1")
-    with refused("no-bfloat16", "deepspeed.bf16.enabled", "Old Card 1"):
-        configure_deepspeed(deepspeed(), TRAINING)

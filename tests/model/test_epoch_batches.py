@@ -5,7 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.lib.model.epoch_batches import EpochBatches, batches_of_rows, batches_of_tokens
+from stages.lib.model.epoch_batches import (
+    EpochBatches,
+    batches_of_packed_tokens,
+    batches_of_rows,
+    batches_of_tokens,
+)
 
 MANY = {
     "lengths": st.lists(st.integers(1, 60), min_size=4, max_size=700).map(np.array),
@@ -58,6 +63,31 @@ def test_batches_of_tokens_hold_no_more_than_they_may(
         assert len(too_large) <= 1  # where there are too few rows for another batch a rank
     assert [b.tolist() for b in epochs[0]] == [b.tolist() for b in epochs[1]]
     assert len(epochs[0]) == len(epochs[2])
+
+
+@given(tokens=st.integers(120, 900), **MANY)
+@settings(deadline=None, max_examples=150)
+def test_packed_batches_hold_no_more_tokens_than_they_may(
+    lengths, tokens, world_size, accumulation, seed
+):
+    epochs = [
+        batches_of_packed_tokens(
+            lengths, tokens, world_size, accumulation, np.random.default_rng([seed, epoch])
+        )
+        for epoch in (0, 0, 1)
+    ]
+    for batches in epochs:
+        check_epoch(batches, lengths, world_size)
+        assert max(lengths[batch].sum() for batch in batches) <= tokens
+    assert [b.tolist() for b in epochs[0]] == [b.tolist() for b in epochs[1]]
+    assert len(epochs[0]) == len(epochs[2])
+
+
+def test_packed_batches_are_nearly_full():
+    lengths = np.random.default_rng(0).integers(12, 97, 5000)
+    batches = batches_of_packed_tokens(lengths, 8192, 1, 1, np.random.default_rng(1))
+    filled = [lengths[batch].sum() / 8192 for batch in batches]
+    assert min(filled) > 0.95
 
 
 def padding(batches: list[np.ndarray], lengths: np.ndarray) -> float:

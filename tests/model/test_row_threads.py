@@ -159,8 +159,8 @@ def trainers(request, tiny_model, tmp_path) -> list[LabelTrainer]:
     )  # fmt: skip
     return [
         LabelTrainer(
-            label_smoothing=0.1, train_batch_tokens=None, make_optimizer=None, row_threads=threads,
-            model=model, args=arguments,
+            label_smoothing=0.1, train_batch_tokens=None, packed=False, make_optimizer=None,
+            row_threads=threads, model=model, args=arguments,
         )
         for threads in (1, 2)
     ]  # fmt: skip

@@ -64,6 +64,7 @@ def test_only_trained_weights_are_saved(tiny_model, label_map, tmp_path):
         "name": str(tiny_model),
         "revision": "0" * 64,
         "dtype": "float32",
+        "quantize": "none",
     }
     config = json.loads((folder / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] == str(tiny_model)

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM
 from stages.lib.checksums import file_sha256
 from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.tokenize import LABEL_MAP
+from stages.lib.model import packed_rows, scoring
 from stages.lib.model.base_model import pin_revision
 from stages.lib.model.batches import pad_right
 from stages.lib.model.label_head import load_base_model
@@ -97,6 +98,18 @@ def test_scores_are_those_of_the_whole_vocabulary(trained, prompts, expected, ba
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert found.argmax(1).tolist() == expected.argmax(1).tolist()
+
+
+@pytest.mark.parametrize("batch_tokens", [1, 40, 1000])
+def test_rows_laid_end_to_end_have_the_same_scores(
+    trained_folder, prompts, expected, batch_tokens, monkeypatch
+):
+    monkeypatch.setattr(scoring, "check_packed", lambda section, dtype: None)
+    monkeypatch.setattr(packed_rows, "varlen_attention", packed_rows.plain_attention)
+    trained = load_trained_model(trained_folder, trust_remote_code=False, packed=True)
+    found = score_rows(trained, prompts, batch_tokens, 1, "test")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert score_rows(trained, [], batch_tokens, 1, "test").shape == (0, 4)
 
 
 def test_scores_do_not_depend_on_the_order_of_the_rows(trained, prompts, expected):
@@ -220,6 +233,13 @@ def test_a_base_model_that_changed_after_the_training_is_refused(copy, tiny_mode
     config.write_text(config.read_text() + " ")
     with refused("changed-base-model", "model.revision", str(base), pinned.revision):
         load(copy)
+
+
+def test_a_model_of_version_1_0_notes_nothing_of_quantization(copy):
+    manifest = json.loads((copy / MANIFEST).read_text())
+    assert manifest["base_model"].pop("quantize") == "none"
+    (copy / MANIFEST).write_text(json.dumps(manifest))
+    assert load(copy).accounts == ACCOUNTS
 
 
 def test_libraries_of_other_versions_than_made_the_model_are_told(copy, capsys):

@@ -89,5 +89,44 @@ def test_deepspeed_and_base_model_compute_in_the_same_precision():
     assert errors(model={"dtype": "float32"}) == []  # DeepSpeed is off
 
 
+@pytest.mark.parametrize(
+    ("changes", "right"),
+    [
+        ({}, True),
+        ({"lora": {"enabled": False}}, False),
+        ({"deepspeed": {"enabled": True}}, True),  # ZeRO-2
+        ({"model": {"dtype": "float32"}}, True),
+    ],
+)
+def test_weights_in_4_bits_need_adapters(changes, right):
+    model = {"quantize": "nf4", **changes.pop("model", {})}
+    expected = [("cannot-quantize", "params_train.yaml: model.quantize")]
+    assert errors(model=model, **changes) == ([] if right else expected)
+
+
+def test_weights_in_4_bits_cannot_be_divided_among_the_ranks():
+    zero = load_params(ROOT, **SECTIONS).deepspeed.zero_optimization
+    stages = {"enabled": True, "zero_optimization": zero.model_copy(update={"stage": 3})}
+    expected = [("cannot-quantize", "params_train.yaml: model.quantize")]
+    assert errors(model={"quantize": "nf4"}, deepspeed=stages) == expected
+    assert errors(model={"quantize": "nf4"}, deepspeed={**stages, "enabled": False}) == []
+    assert errors(deepspeed=stages) == []
+
+
+@pytest.mark.parametrize(("tokens", "right"), [(None, False), (191, False), (192, True)])
+def test_rows_end_to_end_need_a_number_of_tokens(tokens, right):
+    training = {"packed": True, "train_batch_tokens": tokens}
+    expected = [("cannot-pack", "params_train.yaml: training.train_batch_tokens")]
+    assert errors(training=training) == ([] if right else expected)
+
+
+def test_rows_end_to_end_need_bfloat16():
+    training = {"packed": True, "train_batch_tokens": 8192}
+    found = errors(training=training, score={"packed": True}, model={"dtype": "float32"})
+    assert found == [
+        ("cannot-pack", f"params_train.yaml: {section}.packed") for section in ("training", "score")
+    ]
+
+
 def test_all_contradictions_are_told_at_once():
     assert len(errors(feature={"fields": ["a", "b"]}, tokenize={"max_tokens": 1})) == 3

@@ -28,6 +28,12 @@ def pad_right(input_ids: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
     return {"input_ids": padded, "logits_to_keep": (lengths - 1)[:, None]}
 
 
+def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
+    """Return the model's inputs for `rows`, and their labels, int64 (rows,)."""
+    inputs = pad_right([row["input_ids"] for row in rows])
+    return {**inputs, "labels": torch.tensor([row["label"] for row in rows])}
+
+
 def batches_by_length(lengths: Sequence[int], max_tokens: int) -> list[np.ndarray]:
     """Cut rows into batches of similar length, the longest first: if memory is short, the first
     batch shows it.

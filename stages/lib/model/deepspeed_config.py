@@ -1,8 +1,5 @@
 """The configuration of DeepSpeed, made from our parameters."""
 
-import torch
-
-from stages.lib.errors import UserError
 from stages.lib.params.deepspeed import DeepSpeedParams
 from stages.lib.params.training import TrainingParams
 
@@ -19,23 +16,10 @@ def compile_nothing() -> None:
 
 
 def configure_deepspeed(deepspeed: DeepSpeedParams, training: TrainingParams) -> dict | None:
-    """Return the DeepSpeed configuration, or None when it is off.
-
-    Raises
-    ------
-    UserError
-        bfloat16 is set, but the GPU does not have it.
-    """
+    """Return the DeepSpeed configuration, or None when it is off."""
     if not deepspeed.enabled:
         return None
     zero = deepspeed.zero_optimization
-    if deepspeed.bf16.enabled and torch.cuda.is_available() and not torch.cuda.is_bf16_supported():
-        raise UserError(
-            "no-bfloat16",
-            "params_train.yaml: deepspeed.bf16.enabled",
-            f"{torch.cuda.get_device_name()} has no bfloat16",
-            "set it to false, and model.dtype to float32",
-        )
     settings = zero.model_dump()
     if zero.stage == 3:  # else checkpoints would lack the adapter as a file of its own
         settings["stage3_gather_16bit_weights_on_model_save"] = True

@@ -83,6 +83,30 @@ def batches_of_tokens(
     return [batch for step in shuffled + rest for batch in step]
 
 
+def batches_of_packed_tokens(
+    lengths: np.ndarray,
+    tokens: int,
+    world_size: int,
+    accumulation: int,
+    random: np.random.Generator,
+) -> list[np.ndarray]:
+    """Return an epoch's batches of about equally many tokens, at most `tokens`, in random order.
+
+    For rows that are laid end to end, so their lengths may differ. `tokens` is at least twice the
+    longest row. The other parameters and the result are those of `batches_of_rows`.
+    """
+    order = random.permutation(len(lengths))
+    starts = np.cumsum(lengths[order]) - lengths[order]
+    total, longest = int(lengths.sum()), int(lengths.max())
+    # A batch ends with the row that passes its share, so it exceeds that by less than one row.
+    n = -(-total // max(tokens - longest + 1, longest))
+    n = min(n + -n % world_size, len(order) - len(order) % world_size)
+    number = np.arange(1, n)
+    cuts = np.searchsorted(starts, number * (total / n))
+    cuts = np.maximum.accumulate(np.maximum(cuts, number) - number) + number  # none is empty
+    return np.split(order, np.minimum(cuts, len(order) - n + number))
+
+
 class EpochBatches:
     """The batches of each epoch, the same ones after a resume; accelerate deals them to the ranks.
 
@@ -96,6 +120,8 @@ class EpochBatches:
     epoch : callable
         Returns the number of the epoch that begins. (The Trainer's own way to tell it does not
         reach the ranks of a run that resumes within an epoch.)
+    packed : bool
+        Rows are laid end to end.
     """
 
     batch_size, drop_last = None, False  # accelerate asks for them; the batches differ in size
@@ -109,8 +135,10 @@ class EpochBatches:
         accumulation: int,
         seed: int,
         epoch: Callable[[], int],
+        packed: bool = False,
     ):
         cut = batches_of_rows if tokens is None else batches_of_tokens
+        cut = batches_of_packed_tokens if packed else cut
         size = rows if tokens is None else tokens
         self._cut = partial(cut, np.asarray(lengths), size, world_size, accumulation)
         self._seed, self._epoch = seed, epoch

@@ -15,6 +15,7 @@ from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from stages.lib.errors import UserError, first_line
+from stages.lib.model.quantized import compute_as_in_training, quantized_loading
 from stages.lib.params.model import ModelParams
 
 
@@ -68,6 +69,7 @@ def load_base_model(
             output_loading_info=True,
             # On a CPU the fused kernel spends more on packing short prompts than it saves.
             attn_implementation="sdpa" if torch.cuda.is_available() else "eager",
+            **quantized_loading(model),
         )
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise UserError(
@@ -84,6 +86,7 @@ def load_base_model(
             f"as {lacking[0]}",
             "save the whole model into the folder again",
         )
+    compute_as_in_training(loaded)
     loaded.set_output_embeddings(LabelHead(loaded.get_output_embeddings(), label_token_ids))
     loaded.config.use_cache = False
     loaded.config.tie_word_embeddings = False

@@ -12,7 +12,7 @@ def label_loss(
     Parameters
     ----------
     outputs : ModelOutput
-        ``logits`` (rows, 1, K).
+        ``logits`` (rows, 1, K), or (1, rows, K) where rows are laid end to end.
     labels : Tensor of int64, (rows,)
         -1: the account has no training row, and the row no loss.
     num_items_in_batch : int or Tensor, optional
@@ -21,7 +21,7 @@ def label_loss(
         Share of the target that is spread evenly over all accounts (Szegedy et al. 2016). It
         counts in training only: the validation loss is the plain one.
     """
-    logits = outputs.logits[:, 0].float()
+    logits = outputs.logits.flatten(0, 1).float()
     smoothing = label_smoothing if torch.is_grad_enabled() else 0.0
     total = F.cross_entropy(
         logits, labels, ignore_index=-1, reduction="sum", label_smoothing=smoothing

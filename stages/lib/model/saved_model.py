@@ -9,8 +9,9 @@ from huggingface_hub import save_torch_state_dict
 from peft import PeftModel
 from torch import nn
 
-from stages.lib.model.manifest import library_versions, write_manifest
+from stages.lib.model.manifest import installed_version, library_versions, write_manifest
 from stages.lib.model.processes import is_main_process
+from stages.lib.model.quantized import PACKAGE
 from stages.lib.params.model import ModelParams
 
 
@@ -77,4 +78,7 @@ def save_model(
         save_torch_state_dict({name: w.to(dtype) for name, w in weights.items()}, folder)
     shutil.copyfile(label_map, folder / label_map.name)
     base_model = base.model_dump(exclude={"trust_remote_code"})
-    write_manifest(folder, library_versions(), base_model=base_model)
+    versions = library_versions()
+    if base.quantize != "none":
+        versions[PACKAGE] = installed_version(PACKAGE)
+    write_manifest(folder, versions, base_model=base_model)

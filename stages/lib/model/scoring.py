@@ -18,13 +18,19 @@ from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.tokenize import LABEL_MAP
 from stages.lib.errors import UserError
 from stages.lib.model.base_model import resolve_base_model
+from stages.lib.model.devices import check_packed, device_name
 from stages.lib.model.fixed_shapes import Batch, batches_of_fixed_shape, padded_batch
 from stages.lib.model.fused_layers import cannot_be_fused, fuse_layers
 from stages.lib.model.label_head import load_base_model
 from stages.lib.model.manifest import changed_libraries, verify_manifest
+from stages.lib.model.packed_rows import (
+    batches_of_packed_rows,
+    packed_batch,
+    use_packed_attention,
+)
 from stages.lib.model.prompt import PROMPT_VERSION
 from stages.lib.model.row_threads import cpu_threads
-from stages.lib.params.model import ModelParams
+from stages.lib.params.model import saved_base_model
 from stages.lib.progress import Progress
 
 
@@ -38,13 +44,18 @@ class TrainedModel:
         In evaluation mode; its logits have one column for each account.
     accounts : list of str, length K
         Codes in the order of the logit columns.
+    packed : bool
+        Rows are scored end to end, without padding.
     """
 
     model: nn.Module
     accounts: list[str]
+    packed: bool = False
 
 
-def load_trained_model(folder: Path | str, trust_remote_code: bool) -> TrainedModel:
+def load_trained_model(
+    folder: Path | str, trust_remote_code: bool, packed: bool = False
+) -> TrainedModel:
     """Return the model that `train` saved in `folder`, on the GPU where there is one.
 
     Prints a line to stderr if other versions of libraries are installed than made the model.
@@ -52,8 +63,8 @@ def load_trained_model(folder: Path | str, trust_remote_code: bool) -> TrainedMo
     Raises
     ------
     UserError
-        The folder is damaged, the model was trained on prompts of another version, or its base
-        model cannot be had.
+        The folder is damaged, the model was trained on prompts of another version, its base model
+        cannot be had, or rows cannot be laid end to end here.
     """
     folder = Path(folder)
     manifest = verify_manifest(folder)
@@ -71,21 +82,27 @@ def load_trained_model(folder: Path | str, trust_remote_code: bool) -> TrainedMo
             f"{PROMPT_VERSION}",
             "train it again with 'dvc repro train'",
         )
-    base = ModelParams(**manifest["base_model"], trust_remote_code=trust_remote_code)
+    base = saved_base_model(manifest["base_model"], trust_remote_code)
+    if packed:
+        check_packed("score", base.dtype)
     token_ids = [entry["token_id"] for entry in label_map["accounts"]]
     model = load_base_model(resolve_base_model(base), base, token_ids)
     if (folder / "adapter_config.json").is_file():
         # Merged, a forward pass has a third of the matrix products. The adapters are float32, so
         # the sum is computed in float32 and rounded once to the base model's number format.
-        model = PeftModel.from_pretrained(model, folder).merge_and_unload()
+        model = PeftModel.from_pretrained(model, folder)
+        # In 4 bits the sum would be rounded as coarsely as the weights were.
+        model = model.merge_and_unload() if base.quantize == "none" else model
     else:
         replace_weights(model, folder)
     model.requires_grad_(False)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if packed:
+        use_packed_attention(model, "score")
+    device = device_name()
     if device == "cpu" and cannot_be_fused(model) is None:
         fuse_layers(model)
     accounts = [entry["acct_code"] for entry in label_map["accounts"]]
-    return TrainedModel(model.to(device).eval(), accounts)
+    return TrainedModel(model.to(device).eval(), accounts, packed)
 
 
 def replace_weights(model: nn.Module, folder: Path) -> None:
@@ -140,11 +157,13 @@ def score_rows(
     @torch.inference_mode()
     def score(batch: Batch) -> np.ndarray:
         torch.set_num_threads(1)  # of this thread only
-        inputs = padded_batch(batch, distinct)
-        inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-        return trained.model(**inputs).logits[: len(batch.rows), 0].float().cpu().numpy()
+        inputs = (packed_batch if trained.packed else padded_batch)(batch, distinct)
+        inputs = {n: v.to(device) if isinstance(v, torch.Tensor) else v for n, v in inputs.items()}
+        found = trained.model(**inputs).logits.flatten(0, 1)
+        return found[: len(batch.rows)].float().cpu().numpy()
 
-    batches = batches_of_fixed_shape([len(ids) for ids in distinct], batch_tokens)
+    cut = batches_of_packed_rows if trained.packed else batches_of_fixed_shape
+    batches = cut([len(ids) for ids in distinct], batch_tokens)
     pool = ThreadPoolExecutor(cpu_threads(threads) if device.type == "cpu" else 1)
     try:
         with Progress(description, len(distinct)) as progress:

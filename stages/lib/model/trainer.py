@@ -14,6 +14,7 @@ from transformers import Trainer
 from stages.lib.errors import UserError
 from stages.lib.model.epoch_batches import EpochBatches
 from stages.lib.model.loss import label_loss
+from stages.lib.model.packed_rows import collate_packed
 from stages.lib.model.row_threads import map_parts
 
 
@@ -32,6 +33,8 @@ class LabelTrainer(Trainer):
     label_smoothing : float
     train_batch_tokens : int or None
         Tokens in a batch; None: batches of ``per_device_train_batch_size`` rows.
+    packed : bool
+        Training rows are laid end to end; the model must take them (see `packed_rows`).
     make_optimizer : callable
         Returns the optimizer of a model.
     row_threads : int
@@ -45,12 +48,13 @@ class LabelTrainer(Trainer):
         *,
         label_smoothing: float,
         train_batch_tokens: int | None,
+        packed: bool,
         make_optimizer: Callable[[torch.nn.Module], torch.optim.Optimizer],
         row_threads: int,
         **kwargs,
     ):
         self.train_batch_tokens, self.make_optimizer = train_batch_tokens, make_optimizer
-        self.row_threads = row_threads
+        self.row_threads, self.packed = row_threads, packed
         self.pool = ThreadPoolExecutor(row_threads) if row_threads > 1 else None
         loss = partial(label_loss, label_smoothing=label_smoothing)
         super().__init__(**kwargs, compute_loss_func=loss)
@@ -72,18 +76,23 @@ class LabelTrainer(Trainer):
             self.args.gradient_accumulation_steps,
             self.args.seed,
             lambda: int(self.state.epoch or 0),
+            self.packed,
         )
+        collate = partial(collate_packed, tokens=self.train_batch_tokens)
         loader = torch.utils.data.DataLoader(
             self.train_dataset,
             batch_sampler=batches,
-            collate_fn=self.data_collator,
+            collate_fn=collate if self.packed else self.data_collator,
             pin_memory=self.args.dataloader_pin_memory,
         )
         with _uneven_batches(self.accelerator):
             return self.accelerator.prepare(loader)
 
     def training_step(self, model, inputs, num_items_in_batch=None) -> torch.Tensor:
-        rows, tokens = inputs["input_ids"].shape
+        rows, tokens = len(inputs["labels"]), inputs["input_ids"].shape[1]
+        size = "end to end, together" if self.packed else "of"
+        by_tokens = self.train_batch_tokens is not None
+        key = "train_batch_tokens" if by_tokens else "per_device_train_batch_size"
         try:
             if self.pool is None:
                 return super().training_step(model, inputs, num_items_in_batch)
@@ -94,8 +103,8 @@ class LabelTrainer(Trainer):
         raise UserError(
             "out-of-memory",
             f"step {self.state.global_step + 1}",
-            f"out of memory with a batch of {rows} rows of {tokens} tokens",
-            "lower training.per_device_train_batch_size (and raise "
+            f"out of memory with a batch of {rows} rows {size} {tokens} tokens",
+            f"lower training.{key} (and raise "
             "training.gradient_accumulation_steps), set training.gradient_checkpointing: true, or "
             "lower tokenize.max_tokens; the same command resumes from the last checkpoint",
         )

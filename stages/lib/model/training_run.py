@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import EarlyStoppingCallback, PrinterCallback, TrainingArguments
 
-from stages.lib.model.batches import pad_right
+from stages.lib.model.batches import collate
 from stages.lib.model.callbacks import (
     LiveMetrics,
     SealCheckpoints,
@@ -30,16 +30,11 @@ _OURS = {
     "gradient_checkpointing",
     "label_smoothing",
     "train_batch_tokens",
+    "packed",
     "max_eval_rows",
     "keep_best",
     "early_stopping_patience",
 }
-
-
-def collate(rows: list[dict]) -> dict[str, torch.Tensor]:
-    """Return the model's inputs for `rows`, and their labels, int64 (rows,)."""
-    inputs = pad_right([row["input_ids"] for row in rows])
-    return {**inputs, "labels": torch.tensor([row["label"] for row in rows])}
 
 
 def fixed_subset(dataset: datasets.Dataset, max_rows: int, seed: int) -> datasets.Dataset:
@@ -102,6 +97,7 @@ def make_trainer(
     trainer = LabelTrainer(
         label_smoothing=training.label_smoothing,
         train_batch_tokens=training.train_batch_tokens,
+        packed=training.packed,
         make_optimizer=make_optimizer,
         row_threads=row_threads,
         model=model,

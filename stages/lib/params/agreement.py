@@ -74,6 +74,48 @@ def _split(p: SimpleNamespace) -> Iterator[UserError]:
         )
 
 
+def _quantized(p: SimpleNamespace) -> Iterator[UserError]:
+    if p.model.quantize == "none":
+        return
+    where = "params_train.yaml: model.quantize"
+    if not p.lora.enabled:
+        yield UserError(
+            "cannot-quantize",
+            where,
+            f"{p.model.quantize} freezes the weights, and lora.enabled is false: nothing would be "
+            "trained",
+            "set it to none, or lora.enabled to true",
+        )
+    if p.deepspeed.enabled and p.deepspeed.zero_optimization.stage == 3:
+        yield UserError(
+            "cannot-quantize",
+            where,
+            f"{p.model.quantize} weights cannot be divided among the ranks, as "
+            "deepspeed.zero_optimization.stage: 3 would",
+            "set it to none, or the stage to 2",
+        )
+
+
+def _packed(p: SimpleNamespace) -> Iterator[UserError]:
+    tokens, longest = p.training.train_batch_tokens, p.tokenize.max_tokens
+    if p.training.packed and (tokens is None or tokens < 2 * longest):
+        yield UserError(
+            "cannot-pack",
+            "params_train.yaml: training.train_batch_tokens",
+            f"{tokens or 'null'}; training.packed needs a number of tokens, at least 2 * "
+            f"tokenize.max_tokens = {2 * longest}",
+            "set it to 8192, or training.packed to false",
+        )
+    packed = {"training": p.training.packed, "score": p.score.packed}
+    for section in (name for name in packed if packed[name] and p.model.dtype != "bfloat16"):
+        yield UserError(
+            "cannot-pack",
+            f"params_train.yaml: {section}.packed",
+            f"needs model.dtype: bfloat16, got {p.model.dtype}",
+            "set it to false",
+        )
+
+
 def check_agreement(p: SimpleNamespace) -> list[UserError]:
     """Return an error for each pair of sections that contradict each other.
 
@@ -89,4 +131,6 @@ def check_agreement(p: SimpleNamespace) -> list[UserError]:
         *_split(p),
         *check_prompt_length(p.tokenize, p.feature.fields),
         *check_precision(p.deepspeed, p.model),
+        *_quantized(p),
+        *_packed(p),
     ]

@@ -13,6 +13,7 @@ class ModelParams(Section):
     revision: str | None
     trust_remote_code: bool
     dtype: Literal["float32", "bfloat16"]
+    quantize: Literal["none", "nf4"]
 
     @model_validator(mode="after")
     def _revision_fits_name(self) -> "ModelParams":
@@ -46,6 +47,14 @@ class ModelTrust(PartOfSection):
     """The one key of the section ``model`` that is not part of a trained model."""
 
     trust_remote_code: bool
+
+
+def saved_base_model(noted: dict, trust_remote_code: bool) -> ModelParams:
+    """Return the base model that the manifest of a trained model notes.
+
+    Manifests of version 1.0 have no key ``quantize``: there was nothing but ``none``.
+    """
+    return ModelParams(**{"quantize": "none", **noted}, trust_remote_code=trust_remote_code)
 
 
 def _is_hex(text: str | None, digits: int) -> bool:
