@@ -45,7 +45,7 @@ from stages.lib.params.row_shape import row_shape_of
 from stages.lib.review.account_finder import read_chart
 from stages.lib.review.allowed_accounts import allowed_accounts
 from stages.lib.review.corrected_scores import correct_scores
-from stages.lib.review.corrections import read_corrections, usable_corrections
+from stages.lib.review.corrections import Correction, read_corrections, usable_corrections
 from stages.lib.tables import read_json
 
 # The folder with the models of all stages, and those that have a manifest.
@@ -154,6 +154,7 @@ def load_coder(
     params: SimpleNamespace,
     posted: Sequence[str] = (),
     chart: Path | str | None = None,
+    said: Sequence[Correction] | None = None,
 ) -> tuple[Coder, list[str]]:
     """Return the coder in a folder, and what the user should know about it.
 
@@ -167,6 +168,8 @@ def load_coder(
         Files and folders of rows that were posted since the training. They count as corrections.
     chart : Path or str or None
         A file with the accounts that may be proposed; None: all that are not closed.
+    said : sequence of Correction or None
+        What people said since the training; None: all of data/corrections.csv.
 
     Raises
     ------
@@ -180,7 +183,8 @@ def load_coder(
     if [entry["acct_code"] for entry in entries] != experts.accounts:
         problem = "its accounts are not those of the text classifier beside it"
         raise UserError("other-model", models / "train", problem, _again(models))
-    corrections, remarks = gather_corrections(experts, posted, params)
+    said = read_corrections() if said is None else said
+    corrections, remarks = gather_corrections(experts, said, posted, params)
     allowed, more = allowed_accounts(
         chart, corrections.accounts, params.preprocess.labels, len(experts.accounts)
     )
@@ -190,7 +194,10 @@ def load_coder(
 
 
 def gather_corrections(
-    experts: TextExperts, posted: Sequence[str], params: SimpleNamespace
+    experts: TextExperts,
+    corrections: Sequence[Correction],
+    posted: Sequence[str],
+    params: SimpleNamespace,
 ) -> tuple[Corrections, list[str]]:
     """Return what people said since the training: corrections, and rows of the files `posted`.
 
@@ -201,7 +208,7 @@ def gather_corrections(
         How many rows count, and why others do not.
     """
     fields, labels = experts.fields, params.preprocess.labels
-    said, remarks = usable_corrections(read_corrections(), fields, labels)
+    said, remarks = usable_corrections(corrections, fields, labels)
     if said.num_rows:
         remarks.append(f"{said.num_rows:,} corrections count")
     said = said.select([*dict.fromkeys([DATE, *fields, LABEL])])

@@ -234,5 +234,5 @@ def checked_precision(checks: dict[str, int]) -> str:
     untouched = checks.get("untouched", 0)
     if not looked:
         return f"random checks: none of {untouched:,} looked at"
-    share = right / looked
-    return f"random checks: {right:,} of {looked:,} right ({share:.1%}); {untouched:,} not looked at"
+    said = f"random checks: {right:,} of {looked:,} right ({right / looked:.1%})"
+    return f"{said}; {untouched:,} not looked at"
