@@ -5,8 +5,8 @@
 
 Reads data/split (train, val, test) and data/feature/rows.json. Writes models/classify (both,
 without any pickled object, and the text of past rows if ``classify.past_postings.keep_text``),
-data/classify (their scores of validation and test rows, and the nearest past rows of test rows) and
-metrics/classify/report.json. Parameters: classify, feature.fields.
+data/classify (their scores of validation and test rows, scores of the training rows by smaller
+models that have not seen them, and the nearest past rows of all) and metrics/classify/report.json. Parameters: classify, feature.fields.
 """
 
 import shutil
@@ -15,12 +15,24 @@ from pathlib import Path
 import pyarrow as pa
 
 from stages.lib.checksums import file_sha256
-from stages.lib.contracts.classify import MODEL, NEIGHBOURS, NEIGHBOURS_SCHEMA
+from stages.lib.contracts.classify import (
+    MODEL,
+    NEIGHBOURS_SCHEMA,
+    cross_fitted_path,
+    neighbours_path,
+)
 from stages.lib.contracts.feature import ROWS
 from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.names import ROW_ID
-from stages.lib.contracts.scores import SCORED_SIDES, scores_path, scores_table
+from stages.lib.contracts.scores import (
+    PAST_POSTINGS,
+    SCORED_SIDES,
+    TEXT_CLASSIFIER,
+    scores_path,
+    scores_table,
+)
 from stages.lib.contracts.split import side_path
+from stages.lib.model.cross_fitting import cross_fit
 from stages.lib.model.past_postings import Neighbours
 from stages.lib.model.text_experts import (
     TextExperts,
@@ -61,6 +73,20 @@ def describe(experts: TextExperts, train: pa.Table, epochs: int) -> dict[str, in
     }
 
 
+def write_cross_fitted(
+    experts: TextExperts, train: pa.Table, params: ClassifyParams, model: str, workers: int
+) -> None:
+    """Write what models that have not seen them say of the training rows."""
+    fitted = cross_fit(experts, train, params, workers)
+    row_ids = train[ROW_ID].combine_chunks()
+    for name, logits in ((TEXT_CLASSIFIER, fitted.text), (PAST_POSTINGS, fitted.past)):
+        table = scores_table(row_ids, logits, experts.accounts, model)
+        write_table(table, cross_fitted_path(name))
+    found = neighbour_table(train, train, fitted.neighbours)
+    write_table(found, neighbours_path("train"))
+    print(f"train: {train.num_rows:,} rows scored by models that have not seen them", flush=True)
+
+
 def main() -> None:
     params = load_params(classify=ClassifyParams, feature=VisibleFields)
     fields, roles, workers = params.feature.fields, read_json(ROWS)["roles"], cores()
@@ -76,9 +102,10 @@ def main() -> None:
         for name, logits in scores.items():
             table = scores_table(row_ids, logits, experts.accounts, model)
             write_table(table, scores_path(name, side))
-        if side == "test":
-            write_table(neighbour_table(rows, train, nearest_few(neighbours)), NEIGHBOURS)
+        found = neighbour_table(rows, train, nearest_few(neighbours))
+        write_table(found, neighbours_path(side))
         print(f"{side}: {rows.num_rows:,} rows scored", flush=True)
+    write_cross_fitted(experts, train, params.classify, model, workers)
     report = describe(experts, train, params.classify.text_classifier.epochs)
     write_json(report, REPORT)
     print(", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in report.items()))

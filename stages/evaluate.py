@@ -4,50 +4,84 @@ The weights of the experts and the thresholds are fitted on the validation rows 
 test rows. No expert runs here: their scores are read.
 
 Reads data/score, data/classify, data/split, data/baseline/predictions.parquet,
-data/preprocess/accounts.parquet, data/feature/rows.json and metrics/train/plots. Writes
+data/preprocess/accounts.parquet, data/feature/rows.json and metrics/train/plots; and for what
+people read the rows and rejects of data/ingest and the rejects of data/preprocess. Writes
 models/evaluate (what `predict` needs of it), metrics/evaluate (metrics.json, report.json,
-report.html and its curves as plots/*.csv) and data/evaluate (predictions.parquet, and what the
-report lists as CSV). Parameters: evaluate, feature.fields.
+report.html and its curves as plots/*.csv) and data/evaluate (predictions, suspects and rejects as
+.parquet and .xlsx, and what the report lists as CSV). Parameters: evaluate, and for the report
+feature.fields, ingest.source, split.strategy, model.name, model.revision and predict.language.
 """
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 
 from stages.lib.contracts.evaluate import CALIBRATION, Calibration
 from stages.lib.contracts.feature import ROWS
-from stages.lib.contracts.names import SIDES
+from stages.lib.contracts.ingest import REJECTS as READ_REJECTS
+from stages.lib.contracts.ingest import TRANSACTIONS
+from stages.lib.contracts.manifest import MANIFEST
+from stages.lib.contracts.names import ORIGIN, SIDES
+from stages.lib.contracts.preprocess import REJECTS as CLEAN_REJECTS
 from stages.lib.contracts.split import side_path
 from stages.lib.contracts.train import CURVES
 from stages.lib.evaluation.comparison import measure
 from stages.lib.evaluation.curves import quality_curves, read_learning_curves
+from stages.lib.evaluation.facts import digests_of, ledger_facts, plain_name
 from stages.lib.evaluation.findings import description_field, find
 from stages.lib.evaluation.inputs import (
+    Experts,
     read_account_names,
     read_baselines,
+    read_cross_fitted,
     read_experts,
     read_neighbours,
 )
 from stages.lib.evaluation.judging import Scored, judge, row_counts
 from stages.lib.evaluation.posting import target_name
-from stages.lib.evaluation.report import render_report
+from stages.lib.evaluation.report import render_report, summary
+from stages.lib.evaluation.row_texts import in_ledger_spelling, ledger_columns, shown_fields
 from stages.lib.evaluation.sheets import (
     finding_sheets,
+    prediction_sheet,
     prediction_table,
     record_sheet,
+    reject_sheet,
+    reject_words,
+    suspect_sheet,
+    table_rows,
     without_nan,
 )
+from stages.lib.evaluation.suspects import scores_of_all_rows, suspect_table
+from stages.lib.evaluation.words import load_words, say_slice
+from stages.lib.evaluation.workbook import write_book
 from stages.lib.model.manifest import write_manifest
 from stages.lib.params.evaluate import EvaluateParams
 from stages.lib.params.files import load_params
+from stages.lib.params.report import (
+    BaseModelName,
+    LedgerSource,
+    ReportLanguage,
+    SplitStrategy,
+)
 from stages.lib.params.visible_fields import VisibleFields
 from stages.lib.process import run_stage
+from stages.lib.review.words import load_words as load_review_words
 from stages.lib.spreadsheet import write_csv
-from stages.lib.tables import read_json, read_table, replace_file, write_json, write_table
+from stages.lib.tables import (
+    open_table,
+    read_json,
+    read_table,
+    replace_file,
+    write_json,
+    write_table,
+)
 
 DATA = Path("data/evaluate")
 METRICS = Path("metrics/evaluate")
+REPORT = METRICS / "report.html"
 # Of the report, what report.json has too.
 FIGURES = ("values", "bounds", "postable95", "parts", "baselines", "contributions", "slices")
 COUNTS = ("rows", "train_rows", "trained", "untrained_rows", "untrained_accounts")
@@ -56,15 +90,58 @@ COUNTS = ("rows", "train_rows", "trained", "untrained_rows", "untrained_accounts
 HEADLINE = ("accuracy", "top3_accuracy", "macro_f1", "log_loss", "certified95_rate")
 
 
+def read_ledger(fields: list[str]) -> pa.Table:
+    """Return the origin and the visible fields of all rows, as the ledger has them."""
+    with open_table(TRANSACTIONS) as file:
+        names = file.schema_arrow.names
+    return read_table(TRANSACTIONS, ledger_columns(fields, names))
+
+
+def make_tables(
+    scored: Scored, suspects: list[dict], shown: dict[str, pa.Table], ledger: pa.Table,
+    fields: list[str], names: dict[str, str], language: str,
+) -> dict[str, pa.Table]:  # fmt: skip
+    """Return the tables for accountants, by name."""
+    predictions = prediction_table(scored.coder, shown["test"], scored.known)
+    refused = read_table(CLEAN_REJECTS)
+    blank = refused.select(list(ORIGIN))
+    for name in fields:
+        blank = blank.append_column(name, pa.array([""] * len(blank), pa.string()))
+    cells = in_ledger_spelling(blank, fields, ledger).select(fields).to_pylist()
+    texts = [" | ".join(filter(None, row.values())) for row in cells]
+    say = reject_words(load_review_words(language))
+    return {
+        "suspects": suspect_sheet(suspects, fields),
+        "predictions": prediction_sheet(predictions, shown["test"], fields, names),
+        "rejects": reject_sheet(read_table(READ_REJECTS), refused, texts, say),
+    }
+
+
 def write_data(
-    scored: Scored, test: pa.Table, sheets: dict[str, tuple[list[str], list[list]]]
-) -> None:
-    """Write the predictions and the spreadsheets."""
-    predictions = prediction_table(scored.coder, test, scored.known)
-    write_table(predictions, DATA / "predictions.parquet")
+    predictions: pa.Table,
+    tables: dict[str, pa.Table],
+    sheets: dict[str, tuple[list[str], list[list]]],
+    language: str,
+) -> list[tuple[str, int, tuple[str, ...]]]:
+    """Write the tables as .xlsx, .parquet and CSV; return name, rows and formats of each."""
+    words = load_words(language)
+    written = []
+    for name, table in tables.items():
+        title = words["sheets"][name]
+        write_book(table, DATA / f"{name}.xlsx", title, words)
+        # Machines need no text of the rows beside the predictions: the split has it.
+        write_table(predictions if name == "predictions" else table, DATA / f"{name}.parquet")
+        written.append((name, table.num_rows, ("xlsx", "parquet")))
     for name, (header, rows) in sheets.items():
         # The byte order mark makes Excel read Hangul.
         write_csv(header, rows, DATA / f"{name}.csv", "utf-8-sig")
+        formats = ("csv",)
+        if name not in tables:
+            written.append((name, len(rows), formats))
+    return [
+        (name, count, (*formats, "csv") if name in sheets and name in tables else formats)
+        for name, count, formats in written
+    ]
 
 
 def write_calibration(scored: Scored, models: dict[str, str], made_with: dict[str, object]) -> None:
@@ -83,46 +160,93 @@ def write_calibration(scored: Scored, models: dict[str, str], made_with: dict[st
     write_manifest(CALIBRATION.parent, {})
 
 
-def write_report(report: dict) -> None:
+def write_report(report: dict, language: str) -> None:
     """Write the report, its curves for ``dvc plots``, and the metrics."""
     for name, points in report["curves"].items():
         write_csv(*record_sheet(points, list(points[0])), METRICS / f"plots/{name}.csv")
-    with replace_file(METRICS / "report.html") as partial:
-        partial.write_text(render_report(report), encoding="utf-8", newline="")
+    with replace_file(REPORT) as partial:
+        partial.write_text(render_report(report, language), encoding="utf-8", newline="")
     figures = {key: report[key] for key in (*COUNTS, *FIGURES)}
     write_json(without_nan(figures), METRICS / "report.json")
     headline = {name: report["values"][name] for name in HEADLINE}
     write_json(headline, METRICS / "metrics.json")
 
 
-def main() -> None:
-    params = load_params(evaluate=EvaluateParams, feature=VisibleFields)
-    settings, fields = params.evaluate, params.feature.fields
-    made = read_json(ROWS)
-    description = description_field(settings.description_field, fields, made["roles"])
-    sides = {side: read_table(side_path(side)) for side in SIDES}
-    test, names = sides["test"], read_account_names()
-    experts = read_experts(sides)
+def facts_of(
+    sides: dict[str, pa.Table], experts: Experts, params: SimpleNamespace, description: str | None
+) -> dict:
+    """Return what the report tells of ledger, model and parameters."""
+    data = [TRANSACTIONS, *map(side_path, SIDES)]
+    digests = digests_of([*data, CALIBRATION.parent / MANIFEST], experts.models)
+    return {
+        **ledger_facts(sides, params.ingest.source),
+        "currency": params.evaluate.currency,
+        "strategy": params.split.strategy,
+        "base_model": plain_name(params.model.name),
+        "revision": params.model.revision,
+        "data": digests[TRANSACTIONS.as_posix()],
+        "model": digests[(CALIBRATION.parent / MANIFEST).as_posix()],
+        "digests": digests,
+        "description": description,
+    }
 
-    scored = judge(experts, sides, read_baselines(sides), fields)
-    neighbours = read_neighbours(sides)
-    findings = find(scored, sides, fields, description, names, neighbours, settings)
+
+def main() -> None:
+    params = load_params(
+        evaluate=EvaluateParams,
+        feature=VisibleFields,
+        ingest=LedgerSource,
+        split=SplitStrategy,
+        model=BaseModelName,
+        predict=ReportLanguage,
+    )
+    settings, language = params.evaluate, params.predict.language
+    made = read_json(ROWS)
+    description = description_field(
+        settings.description_field, params.feature.fields, made["roles"]
+    )
+    sides = {side: read_table(side_path(side)) for side in SIDES}
+    names, experts = read_account_names(), read_experts(sides)
+    fields = shown_fields(params.feature.fields)
+    ledger = read_ledger(fields)
+    shown = {side: in_ledger_spelling(table, fields, ledger) for side, table in sides.items()}
+
+    scored = judge(experts, sides, read_baselines(sides), params.feature.fields)
+    scores = scores_of_all_rows(scored, read_cross_fitted(sides, experts))
+    least, neighbours = settings.suspect_probability, read_neighbours(sides)
+    suspects = suspect_table(scores, shown, fields, scored.known, names, least, neighbours)
+    findings = find(scored, sides, shown["test"], fields, description, names, settings)
+    write_calibration(scored, experts.models, made["made_with"])
+
+    edges = made["made_with"]["feature.amount_edges"]
+    sizes = (settings.middle_account_rows, settings.frequent_account_rows)
+    tables = make_tables(scored, suspects, shown, ledger, fields, names, language)
+    words = load_words(language)
+    sheets = finding_sheets(
+        findings, lambda row: say_slice(words, row["slice"], row["value"], edges, sizes)
+    )
+    sheets["suspects"] = table_rows(tables["suspects"])
+    predictions = prediction_table(scored.coder, sides["test"], scored.known)
+    files = write_data(predictions, tables, sheets, language)
     report = {
         **findings,
-        **measure(scored, test, settings.bootstrap_resamples, settings.seed),
+        "suspects": suspects,
+        **measure(scored, sides["test"], settings.bootstrap_resamples, settings.seed),
         **row_counts(scored),
         "curves": quality_curves(scored.coder.scores, scored.rival),
         "learning": read_learning_curves(CURVES),
         "names": names,
-        "suspect_probability": settings.suspect_probability,
+        "suspect_probability": least,
         "resamples": settings.bootstrap_resamples,
+        "facts": facts_of(sides, experts, params, description),
+        "fields": fields,
+        "edges": edges,
+        "sizes": sizes,
+        "files": files,
+        "path": REPORT.as_posix(),
     }
-
-    write_data(scored, test, finding_sheets(findings, fields))
-    write_calibration(scored, experts.models, made["made_with"])
-    write_report(report)
-    for name in HEADLINE:
-        print(f"{name:22}{report['values'][name]:.4f}")
+    write_report(report, language)
+    print(summary(words, report))
 
 
 if __name__ == "__main__":

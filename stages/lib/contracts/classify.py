@@ -1,4 +1,5 @@
-"""What `classify` hands on: its model to `predict`, and to `evaluate` the nearest past postings."""
+"""What `classify` hands on: its model to `predict`, and to `evaluate` the nearest past postings and
+cross-fitted scores of the training rows."""
 
 from pathlib import Path
 
@@ -12,8 +13,7 @@ CODES = "accounts.json"
 # What is shown of each past row, in the order of the index.
 SHOWN = "past_rows.parquet"
 
-# For each test row the nearest past rows, nearest first, and how similar they are.
-NEIGHBOURS = Path("data/classify/neighbours_test.parquet")
+# For each row the nearest training rows, nearest first, and how similar they are.
 NEIGHBOURS_SCHEMA = pa.schema(
     [
         ("row_id", pa.int64()),
@@ -21,3 +21,21 @@ NEIGHBOURS_SCHEMA = pa.schema(
         ("similarity", pa.list_(pa.float32())),
     ]
 )
+
+
+def neighbours_path(side: str) -> Path:
+    """Return the path of the nearest training rows of the rows of ``train``, ``val`` or ``test``.
+
+    Those of training rows are rows of another fold.
+    """
+    return Path(f"data/classify/neighbours_{side}.parquet")
+
+
+def cross_fitted_path(expert: str) -> Path:
+    """Return the path of an expert's scores of the training rows, by models that have not seen
+    them.
+
+    A table as in ``contracts/scores.py``, but of float16. It names the model beside which it was
+    made.
+    """
+    return Path(f"data/classify/{expert}_train.parquet")

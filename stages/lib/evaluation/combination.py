@@ -11,6 +11,8 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 
+from stages.lib.folds import folds_of
+
 MAX_WEIGHT = 20.0
 # Alone, an expert keeps at least this weight: with 0 it would have no opinion.
 LEAST_ALONE = 0.01
@@ -89,24 +91,6 @@ def fit_weights(experts: Sequence[np.ndarray], label: np.ndarray) -> np.ndarray:
     return minimize(loss, equal, jac=True, bounds=bounds, method="L-BFGS-B").x
 
 
-def folds_of(groups: np.ndarray, count: int = FOLDS) -> np.ndarray:
-    """Return the fold of each row, int64 (rows,): whole groups, the largest first, each to the
-    fold that has the fewest rows so far.
-
-    Parameters
-    ----------
-    groups : ndarray of int64, (rows,)
-        Rows that must share a fold, such as those of a vendor, have the same number.
-    count : int
-    """
-    _, number, size = np.unique(groups, return_inverse=True, return_counts=True)
-    fold, rows = np.empty(len(size), np.int64), np.zeros(count)
-    for group in np.argsort(-size, kind="stable"):
-        fold[group] = rows.argmin()
-        rows[fold[group]] += size[group]
-    return fold[number]
-
-
 def cross_fitted(
     experts: Sequence[np.ndarray], label: np.ndarray, groups: np.ndarray
 ) -> np.ndarray:
@@ -119,13 +103,13 @@ def cross_fitted(
     experts : sequence of ndarray of float32, (rows, K)
         Log-probabilities.
     label, groups : ndarray of int64, (rows,)
-        As in `fit_weights` and `folds_of`.
+        As in `fit_weights` and `folds.folds_of`.
 
     Returns
     -------
     ndarray of float32, (rows, K)
     """
-    fold = folds_of(groups)
+    fold = folds_of(groups, FOLDS)
     logits = np.empty_like(experts[0])
     for number in np.unique(fold):
         here = fold == number

@@ -46,15 +46,15 @@ def quality_curves(scores: RowScores, rival: RowScores) -> dict[str, list[dict]]
 
 
 def read_learning_curves(folder: Path) -> dict[str, list[tuple[int, float]]]:
-    """Return ``{rows: (step, loss) points}`` that training recorded in `folder`.
+    """Return ``{train_loss or val_loss: (step, loss) points}`` that training recorded in `folder`.
 
     A training without a validation has no curve of the validation rows.
     """
     curves = {}
-    for name, rows in (("train_loss", "training rows"), ("val_loss", "validation rows")):
+    for name in ("train_loss", "val_loss"):
         path = folder / f"{name}.tsv"
         if path.is_file():
             with path.open(encoding="utf-8", newline="") as file:
                 lines = csv.DictReader(file, delimiter="\t")
-                curves[rows] = [(int(line["step"]), float(line[name])) for line in lines]
+                curves[name] = [(int(line["step"]), float(line[name])) for line in lines]
     return curves

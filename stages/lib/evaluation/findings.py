@@ -1,4 +1,4 @@
-"""What goes wrong on the test rows, and where: slices, accounts, confusions, suspect rows.
+"""What goes wrong on the test rows, and where: slices, accounts, confusions.
 
 Each table is a list of records, for the report and for spreadsheets.
 """
@@ -8,15 +8,22 @@ from collections import Counter, defaultdict
 import numpy as np
 import pyarrow as pa
 
-from stages.lib.contracts.names import AMOUNT, AMOUNT_BUCKET, DATE, GROUP, LABEL, ORIGIN, ROW_ID
+from stages.lib.contracts.names import AMOUNT_BUCKET, DATE, GROUP, LABEL
 from stages.lib.errors import UserError
 from stages.lib.evaluation.judging import RIVAL, Judged, Scored, amounts
 from stages.lib.evaluation.metrics import RowScores, account_scores, mean
-from stages.lib.evaluation.posting import auto_post
+from stages.lib.evaluation.posting import posted_rows
+from stages.lib.evaluation.row_texts import describe
 from stages.lib.params.evaluate import EvaluateParams
 
 CONFUSION_EXAMPLES = 3
-PLACE = (ROW_ID, *ORIGIN, DATE, AMOUNT)  # where to find a row in the ledger
+# The values of the slices that are no amount and no month, in the order in which they are shown.
+# The words for them are in words/.
+VALUES = {
+    "vendor": ("seen", "unseen", "none"),
+    "account_size": ("untrained", "rare", "middle", "frequent"),
+    "description": ("filled", "empty"),
+}
 
 
 def description_field(chosen: str | None, fields: list[str], roles: dict[str, str]) -> str | None:
@@ -52,6 +59,9 @@ def slice_values(
 ) -> dict[str, list[str]]:
     """Return ``{slice: value of each test row}``.
 
+    The values are those of `VALUES`; of ``month`` such as "2018-01", and of ``amount`` those of the
+    column amount_bucket; "" where there is none.
+
     Parameters
     ----------
     test, train : Table
@@ -66,26 +76,33 @@ def slice_values(
 
     def size(code):
         if not rows[code]:
-            return "never in training"
-        if rows[code] < middle:
-            return f"rare (under {middle} training rows)"
-        if rows[code] < frequent:
-            return f"middle ({middle} and more)"
-        return f"frequent ({frequent} and more)"
+            return "untrained"
+        return "rare" if rows[code] < middle else "middle" if rows[code] < frequent else "frequent"
 
     def vendor(name):
-        return ("in training" if name in seen else "not in training") if name else "no vendor"
+        return ("seen" if name in seen else "unseen") if name else "none"
 
     values = {
         "vendor": [vendor(name) for name in test[GROUP].to_pylist()],
-        "account size": [size(code) for code in test[LABEL].to_pylist()],
-        "month": [f"{day:%Y-%m}" if day else "no date" for day in test[DATE].to_pylist()],
-        "amount": [band or "none" for band in test[AMOUNT_BUCKET].to_pylist()],
+        "account_size": [size(code) for code in test[LABEL].to_pylist()],
+        "month": [f"{day:%Y-%m}" if day else "" for day in test[DATE].to_pylist()],
+        "amount": [band or "" for band in test[AMOUNT_BUCKET].to_pylist()],
     }
     if description:
         text = test[description].to_pylist()
         values["description"] = ["filled" if value else "empty" for value in text]
     return values
+
+
+def _in_order(name: str, column: np.ndarray, amount: np.ndarray) -> list[str]:
+    """Return the values of a slice as they are shown: amounts by their least one."""
+    found = set(column.tolist())
+    if name in VALUES:
+        return [value for value in VALUES[name] if value in found]
+    if name == "amount":
+        least = {v: np.nan_to_num(amount[column == v], nan=np.inf).min() for v in found}
+        return sorted(found, key=lambda value: (least[value], value))
+    return sorted(found, key=lambda value: (value == "", value))
 
 
 def slice_table(
@@ -94,9 +111,10 @@ def slice_table(
     others: dict[str, RowScores],
     amount: np.ndarray,
 ) -> list[dict]:
-    """Return one record for each value of each slice, in order of the value.
+    """Return one record for each value of each slice.
 
-    The values of the slice ``amount`` are in the order of their least amount.
+    ``posted`` counts its rows above the threshold that is estimated for 95 %, and ``posted_right``
+    those of them that are right.
 
     Parameters
     ----------
@@ -107,28 +125,21 @@ def slice_table(
     amount : float64 (n,)
         NaN where there is none.
     """
-    records, scores, threshold = [], coder.scores, coder.thresholds[0.95]
+    records, scores = [], coder.scores
+    posted = posted_rows(scores.confidence, coder.thresholds[0.95])
     for name, column in values.items():
         column = np.array(column)
-        place = {
-            value: (np.nan_to_num(amount[column == value], nan=np.inf).min(), value)
-            if name == "amount"
-            else (0, value)
-            for value in set(column.tolist())
-        }
-        for value in sorted(place, key=place.get):
+        for value in _in_order(name, column, amount):
             inside = column == value
-            confidence, correct = scores.confidence[inside], scores.correct[inside]
-            rate, precision = auto_post(confidence, correct, threshold)
             records.append(
                 {
                     "slice": name,
                     "value": value,
                     "rows": int(inside.sum()),
-                    "accuracy": mean(correct),
+                    "accuracy": mean(scores.correct[inside]),
                     **{f"{name}_accuracy": mean(o.correct[inside]) for name, o in others.items()},
-                    "autopost95_rate": rate,
-                    "autopost95_precision": precision,
+                    "posted": int((inside & posted).sum()),
+                    "posted_right": int((inside & posted & scores.correct).sum()),
                 }
             )
     return records
@@ -178,22 +189,6 @@ def account_table(
     return sorted(records, key=lambda record: (-record["rows"], record["account"]))
 
 
-def describe(table: pa.Table, rows: list[int], scores: RowScores, fields: list[str]) -> list[dict]:
-    """Return what a reader needs to find and to understand these rows of a split table.
-
-    ``text`` has the cells of the visible fields, in the order of `fields`.
-    """
-    taken = table.take(pa.array(rows, pa.int64()))
-    texts = zip(*(taken[name].to_pylist() for name in fields), strict=True)
-    confidence = scores.confidence[rows].tolist()
-    return [
-        {**record, "text": list(text), "probability": probability}
-        for record, text, probability in zip(
-            taken.select(list(PLACE)).to_pylist(), texts, confidence, strict=True
-        )
-    ]
-
-
 def confusion_table(
     scores: RowScores, test: pa.Table, fields: list[str], known: list[str], names: dict[str, str]
 ) -> list[dict]:
@@ -214,7 +209,14 @@ def confusion_table(
             "predicted_name": names.get(known[predicted], ""),
             "rows": len(rows),
             "amount": float(money[rows].sum()),
-            "examples": describe(test, rows[:CONFUSION_EXAMPLES], scores, fields),
+            "examples": [
+                {**shown, "probability": float(scores.confidence[row])}
+                for row, shown in zip(
+                    rows[:CONFUSION_EXAMPLES],
+                    describe(test, rows[:CONFUSION_EXAMPLES], fields),
+                    strict=True,
+                )
+            ],
         }
         for (label, predicted), rows in sorted(
             pairs.items(), key=lambda item: (-len(item[1]), item[0])
@@ -222,97 +224,30 @@ def confusion_table(
     ]
 
 
-def suspect_table(
-    scores: RowScores,
-    test: pa.Table,
-    train: pa.Table,
-    fields: list[str],
-    known: list[str],
-    names: dict[str, str],
-    least: float,
-    neighbours: list[list[tuple[int, float]]],
-) -> list[dict]:
-    """Return the rows whose predicted account is not the ledger's and has a probability of at least
-    `least`, the most probable first.
-
-    ``vendor_rows`` counts the training rows of the same vendor; ``vendor_predicted`` and
-    ``vendor_ledger`` count those of them with the predicted account and with the ledger's. ``past``
-    has the nearest training rows, each as a text with its account, similarity, date and fields.
-    """
-    history: dict[str, Counter] = defaultdict(Counter)
-    for vendor, code in zip(train[GROUP].to_pylist(), train[LABEL].to_pylist(), strict=True):
-        if vendor:
-            history[vendor][code] += 1
-    rows = np.flatnonzero(~scores.correct & (scores.confidence >= least))
-    rows = rows[np.argsort(-scores.confidence[rows], kind="stable")].tolist()
-    past_texts = describe_past(train, [neighbours[row] for row in rows], fields)
-    vendors = test[GROUP].take(pa.array(rows, pa.int64())).to_pylist()
-    records = []
-    shown_rows = describe(test, rows, scores, fields)
-    for row, vendor, shown, texts in zip(rows, vendors, shown_rows, past_texts, strict=True):
-        ledger, predicted = known[scores.label[row]], known[scores.predicted[row]]
-        past = history.get(vendor, Counter())
-        records.append(
-            {
-                "account": ledger,
-                "name": names.get(ledger, ""),
-                "predicted": predicted,
-                "predicted_name": names.get(predicted, ""),
-                "vendor_rows": past.total(),
-                "vendor_predicted": past[predicted],
-                "vendor_ledger": past[ledger],
-                "past": texts,
-                **shown,
-            }
-        )
-    return records
-
-
-def describe_past(
-    train: pa.Table, neighbours: list[list[tuple[int, float]]], fields: list[str]
-) -> list[list[str]]:
-    """Return each neighbour as a text: its account and similarity, its date and its fields."""
-    texts = []
-    for found in neighbours:
-        rows = train.take(pa.array([place for place, _ in found], pa.int64())).to_pylist()
-        texts.append(
-            [
-                " ".join(
-                    [
-                        f"{row[LABEL]} ({value:.2f})",
-                        " | ".join(str(row[name]) for name in (DATE, *fields) if row[name]),
-                    ]
-                ).rstrip()
-                for row, (_, value) in zip(rows, found, strict=True)
-            ]
-        )
-    return texts
-
-
 def find(
     scored: Scored,
     sides: dict[str, pa.Table],
+    shown: pa.Table,
     fields: list[str],
     description: str | None,
     names: dict[str, str],
-    neighbours: list[list[tuple[int, float]]],
     params: EvaluateParams,
 ) -> dict[str, list[dict]]:
-    """Return the tables ``slices``, ``accounts``, ``confusions`` and ``suspects``.
+    """Return the tables ``slices``, ``accounts`` and ``confusions``.
 
     Parameters
     ----------
     scored : Scored
     sides : dict of Table
         The rows of ``train`` and ``test``.
+    shown : Table
+        The test rows in the spelling of the ledger.
     fields : list of str
-        Visible fields.
+        The columns of `shown` that are shown.
     description : str or None
         As `description_field` returns it.
     names : dict of {code: name}
         The chart of accounts.
-    neighbours : list of list of (int, float)
-        As `inputs.read_neighbours` returns them.
     params : EvaluateParams
     """
     train, test, scores, known = sides["train"], sides["test"], scored.coder.scores, scored.known
@@ -320,11 +255,9 @@ def find(
         test, train, params.middle_account_rows, params.frequent_account_rows, description
     )
     train_rows = np.bincount(scored.label["train"], minlength=len(known))
-    least = params.suspect_probability
     others = {name: part.scores for name, part in scored.parts.items()} | {RIVAL: scored.rival}
     return {
         "slices": slice_table(slices, scored.coder, others, amounts(test)),
         "accounts": account_table(scores, train_rows, known, names),
-        "confusions": confusion_table(scores, test, fields, known, names),
-        "suspects": suspect_table(scores, test, train, fields, known, names, least, neighbours),
+        "confusions": confusion_table(scores, shown, fields, known, names),
     }

@@ -9,12 +9,14 @@ import pyarrow.compute as pc
 
 from stages.lib.contracts.accounts import ACCOUNTS
 from stages.lib.contracts.baseline import PREDICTIONS
-from stages.lib.contracts.classify import NEIGHBOURS
+from stages.lib.contracts.classify import cross_fitted_path, neighbours_path
 from stages.lib.contracts.names import LABEL, ROW_ID
 from stages.lib.contracts.scores import (
     EXPERTS,
     LANGUAGE_MODEL,
+    PAST_POSTINGS,
     SCORED_SIDES,
+    TEXT_CLASSIFIER,
     accounts_of,
     logits_of,
     model_of,
@@ -68,19 +70,44 @@ def read_experts(split: dict[str, pa.Table]) -> Experts:
     for expert in EXPERTS:
         for side in SCORED_SIDES:
             path = scores_path(expert, side)
-            table = read_table(path)
-            if not {b"accounts", b"model"} <= (table.schema.metadata or {}).keys():
-                problem = "its metadata do not name the accounts and the model"
-                raise UserError("damaged-file", path, problem, REBUILD)
-            check_rows(path, table[ROW_ID], side, split[side])
-            if accounts_of(table) != accounts:
-                problem = f"its accounts are not those of {side_path('train')}"
-                raise UserError("other-accounts", path, problem, REBUILD)
-            if models.setdefault(stage_of(expert), model_of(table)) != model_of(table):
-                problem = f"made by another model than the other files in {path.parent}"
-                raise UserError("other-model", path, problem, REBUILD)
+            table = _scores(path, split[side], side, accounts, expert, models)
             scores[side][expert] = log_probabilities(finite(logits_of(table), path, expert))
     return Experts(accounts, scores, models)
+
+
+def read_cross_fitted(split: dict[str, pa.Table], experts: Experts) -> dict[str, np.ndarray]:
+    """Return ``{expert: log-probabilities of the training rows}``, float16 (rows, K), by models
+    that have not seen them; errors as in `read_experts`."""
+    found, models = {}, dict(experts.models)
+    for expert in (TEXT_CLASSIFIER, PAST_POSTINGS):
+        path = cross_fitted_path(expert)
+        table = _scores(path, split["train"], "train", experts.accounts, expert, models)
+        found[expert] = finite(logits_of(table), path, expert)
+    return found
+
+
+def _scores(
+    path: Path,
+    rows: pa.Table,
+    side: str,
+    accounts: list[str],
+    expert: str,
+    models: dict[str, str],
+) -> pa.Table:
+    """Return a table of scores that is about `rows`, `accounts` and the model of its stage, which
+    is noted in `models` if it is the first."""
+    table = read_table(path)
+    if not {b"accounts", b"model"} <= (table.schema.metadata or {}).keys():
+        problem = "its metadata do not name the accounts and the model"
+        raise UserError("damaged-file", path, problem, REBUILD)
+    check_rows(path, table[ROW_ID], side, rows)
+    if accounts_of(table) != accounts:
+        problem = f"its accounts are not those of {side_path('train')}"
+        raise UserError("other-accounts", path, problem, REBUILD)
+    if models.setdefault(stage_of(expert), model_of(table)) != model_of(table):
+        problem = f"made by another model than the other files in {path.parent}"
+        raise UserError("other-model", path, problem, REBUILD)
+    return table
 
 
 def finite(logits: np.ndarray, path: Path, expert: str) -> np.ndarray:
@@ -116,21 +143,29 @@ def read_baselines(split: dict[str, pa.Table]) -> dict[str, dict[str, pa.Table]]
     return found
 
 
-def read_neighbours(split: dict[str, pa.Table]) -> list[list[tuple[int, float]]]:
-    """Return for each test row the positions and similarities of the nearest training rows.
+def read_neighbours(split: dict[str, pa.Table]) -> dict[str, list[list[tuple[int, float]]]]:
+    """Return for each side, and each of its rows, the positions and similarities of the nearest
+    training rows.
 
     Raises
     ------
     UserError
         The neighbours are of other rows.
     """
-    table = read_table(NEIGHBOURS)
-    check_rows(NEIGHBOURS, table[ROW_ID], "test", split["test"])
     train = split["train"][ROW_ID].to_pylist()
     position = {row_id: place for place, row_id in enumerate(train)}
+    return {side: _neighbours(side, split[side], position) for side in split}
+
+
+def _neighbours(
+    side: str, rows: pa.Table, position: dict[int, int]
+) -> list[list[tuple[int, float]]]:
+    path = neighbours_path(side)
+    table = read_table(path)
+    check_rows(path, table[ROW_ID], side, rows)
     if not position.keys() >= set(pc.list_flatten(table["past_row_id"]).to_pylist()):
         problem = f"its past rows are not all in {side_path('train')}"
-        raise UserError("other-rows", NEIGHBOURS, problem, REBUILD)
+        raise UserError("other-rows", path, problem, REBUILD)
     return [
         [(position[row_id], value) for row_id, value in zip(row_ids, values, strict=True)]
         for row_ids, values in zip(

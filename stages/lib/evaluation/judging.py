@@ -38,8 +38,9 @@ class Judged:
     """One way to code rows: its `scores` of the test rows, and what validation rows gave it.
 
     ``confidence`` is what `calibration.fit_confidence` returns, ``certificate`` what
-    `certificate_of` does, and ``certified`` has the threshold that follows from it for each target
-    precision; a baseline has none of them.
+    `certificate_of` does, ``certified`` has the threshold that follows from it for each target
+    precision, and ``unseen`` has the scores of the validation rows with weights that have not seen
+    them; a baseline has none of them.
     """
 
     scores: RowScores
@@ -47,6 +48,7 @@ class Judged:
     confidence: tuple[float, float, float] | None = None
     certificate: list[Step] = field(default_factory=list)
     certified: Thresholds = field(default_factory=dict)
+    unseen: RowScores | None = None
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def judge(
         unseen = calibrate(unseen, confidence)
         certificate = certificate_of(unseen.confidence, unseen.correct, same)
         certified = {target: certified_threshold(certificate, target) for target in TARGETS}
-        return Judged(scores, fit_thresholds(unseen), confidence, certificate, certified)
+        return Judged(scores, fit_thresholds(unseen), confidence, certificate, certified, unseen)
 
     coder, weights = code(names), dict(zip(names, weigh(names).tolist(), strict=True))
 

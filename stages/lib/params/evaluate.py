@@ -12,6 +12,7 @@ class EvaluateParams(Section):
     frequent_account_rows: int = Field(ge=1)
     description_field: str | None
     suspect_probability: float = Field(gt=0, lt=1)
+    currency: str | None
 
     @model_validator(mode="after")
     def _sizes_rise(self) -> "EvaluateParams":
