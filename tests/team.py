@@ -1,11 +1,35 @@
-"""Fixtures: a team on one S3 store. Test files take them with ``pytest_plugins = ["team"]``."""
+"""Fixtures: a repository in which everything has run, and a team that shares it on one S3 store.
 
+Test files take them with ``pytest_plugins = ["team"]``.
+"""
+
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from project import clone_project
 from s3_server import BUCKET, S3Server, add_remote, commit, dvc, git
+
+
+@pytest.fixture(scope="session")
+def reproduced(tiny_model, tmp_path_factory) -> Path:
+    """Return a repository in which `dvc repro` has run, and which is committed. Tests must not
+    change it. The workers of a session build it once: it takes a minute.
+    """
+    place = tmp_path_factory.getbasetemp()
+    place = place.parent if "PYTEST_XDIST_WORKER" in os.environ else place
+    repository = place / "reproduced/repository"
+    with FileLock(place / "reproduced.lock"):
+        if not (repository / "dvc.lock").exists():
+            # Under another name until it is whole.
+            unfinished = clone_project(tmp_path_factory.mktemp("reproduced") / "x", tiny_model)
+            dvc("repro", unfinished)
+            commit(unfinished, "results")
+            repository.parent.mkdir(exist_ok=True)
+            unfinished.rename(repository)
+    return repository
 
 
 @pytest.fixture(scope="session")
@@ -17,20 +41,23 @@ def s3(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def first(tiny_model, s3, tmp_path_factory) -> Path:
+def first(reproduced, s3, tmp_path_factory) -> Path:
     """Return the repository of a team's first member: everything has run, been committed, and
     pushed to the store and to the bare repository ``hub`` beside it. Tests must not change it.
     """
-    place = tmp_path_factory.mktemp("team")
-    repository = clone_project(place / "first", tiny_model)
+    repository = copy_of(reproduced, tmp_path_factory.mktemp("team") / "first")
     add_remote(repository, s3.url, f"{BUCKET}/team")
-    dvc("repro", repository)
-    commit(repository, "results")
+    commit(repository, "store")
     dvc("push", repository)
     git("clone -q --bare . ../hub", repository)
     git("remote add origin ../hub", repository)
     git("fetch -q origin", repository)
     return repository
+
+
+def copy_of(repository: Path, place: Path) -> Path:
+    """Return a copy at `place`, with its cache and workspace."""
+    return shutil.copytree(repository, place, symlinks=True)
 
 
 @pytest.fixture
@@ -42,5 +69,5 @@ def clone(first, tmp_path) -> Path:
 
 @pytest.fixture
 def copy(first, tmp_path) -> Path:
-    """Return a copy of the first member's repository, with its cache and workspace."""
-    return shutil.copytree(first, tmp_path / "copy", symlinks=True)
+    """Return a copy of the first member's repository."""
+    return copy_of(first, tmp_path / "copy")

@@ -4,6 +4,7 @@ import csv
 import fcntl
 import io
 import json
+import os
 import re
 import shutil
 import signal
@@ -13,12 +14,13 @@ from pathlib import Path
 
 import pytest
 from project import environment, files, locked_outputs, run, stages_that_ran
-from s3_server import attempt, documented_lines, dvc, git, login
+from s3_server import attempt, commit, documented_lines, dvc, git, login
 
 pytestmark = pytest.mark.slow
 pytest_plugins = ["team"]
 
 ZERO2 = "-S params_train.yaml:deepspeed.enabled=true"
+MODEL = ["check", "train", "score", "evaluate"]
 OFFLOAD = "deepspeed.zero_optimization.offload_optimizer.device"
 TWO_RANKS = (
     "-S 'params_train.yaml:training.launcher=\"torchrun --standalone --nproc_per_node=2\"' "
@@ -122,42 +124,88 @@ def test_the_documented_table_fits_a_terminal_of_120_columns(queued):
     assert "two-ranks" in table
 
 
-# A killed experiment -----------------------------------------------------------------------------
+# Mends -------------------------------------------------------------------------------------------
 
 
-def kill_while_training(command: str, repository: Path) -> None:
-    """Kill dvc with -9 once the old model is gone and the training runs; wait for its end."""
+def stop_while_training(command: str, repository: Path, sign: int) -> None:
+    """Send dvc, or as a terminal all its processes, a signal once the old model is gone and the
+    training runs; wait for the training's end.
+    """
     variables = environment(**login(), DVC_SITE_CACHE_DIR=f"{repository}-dvc")
+    for lock in repository.glob(".scratch/train-*/lock"):  # of a training that was stopped
+        lock.unlink()
     process = subprocess.Popen(
         ["dvc", *command.split()],
         cwd=repository,
         env=variables,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
-    lock = repository / ".scratch/train.lock"
-    lock.unlink(missing_ok=True)
-    while not lock.exists():
+    while not (locks := list(repository.glob(".scratch/train-*/lock"))):
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
+    if sign == signal.SIGINT:
+        os.killpg(process.pid, sign)
+    else:
+        process.send_signal(sign)
     process.wait()
-    with lock.open() as file:
+    with locks[0].open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # which the training holds until it ends
 
 
-def test_after_a_kill_one_command_restores_the_workspace_and_the_next_experiment_runs(copy, first):
-    kill_while_training("exp run -S lora.r=4", copy)
-    assert not (copy / "models/train").exists()
-    assert "params.yaml" in git("status --porcelain", copy)
-    (line,) = documented_lines("experiments", "git reset")
-    done = run(["sh", "-c", line], copy)
-    assert done.returncode == 0, done.stderr
-    assert git("status --porcelain", copy) == ""
-    assert outputs(copy) == outputs(first)
+def break_off(how: str, repository: Path) -> None:
+    """Start an experiment that ends badly."""
+    if how in ("refused", "failed"):
+        value = {"refused": "lora.r=abc", "failed": "'lora.target_modules=[nope]'"}[how]
+        assert attempt(f"exp run -S {value}", repository).returncode != 0
+    else:
+        sign = {"killed": signal.SIGKILL, "Ctrl-C": signal.SIGINT}[how]
+        stop_while_training("exp run -S lora.r=4", repository, sign)
+    assert (repository / "models/train").exists() == (how == "refused")
+    assert "params.yaml" in git("status --porcelain", repository)
+
+
+def commit_of_another_machine(repository: Path) -> None:
+    """Make the last commit name outputs that nobody has here, as in a clone before the first own
+    commit; the workspace stays.
+    """
+    lock = repository / "dvc.lock"
+    own = lock.read_text()
+    lock.write_text(re.sub("(?<=md5: )[0-9a-f]{32}", lambda found: found[0][::-1], own))
+    commit(repository, "of another machine")
+    lock.write_text(own)
+
+
+@pytest.mark.parametrize(
+    ("committed", "ends"),
+    [(True, ["failed", "killed", "Ctrl-C"]), (False, ["refused", "failed", "killed"])],
+    ids=["own results committed", "not yet committed"],
+)
+def test_the_documented_line_mends_the_workspace_however_an_experiment_ends(copy, committed, ends):
+    before, lock = outputs(copy), (copy / "dvc.lock").read_text()
+    if not committed:
+        commit_of_another_machine(copy)
+    for how in ends:
+        break_off(how, copy)
+        (line,) = documented_lines("experiments", "git reset")
+        done = run(["sh", "-c", line], copy, DVC_SITE_CACHE_DIR=f"{copy}-dvc")
+        assert done.returncode == 0, done.stderr
+        assert stages_that_ran(done.stdout) == []
+        assert outputs(copy) == before
+        assert (copy / "dvc.lock").read_text() == lock
     assert "up to date" in dvc("status", copy)
     change = "-S params_train.yaml:evaluate.bootstrap_resamples=200"
     assert stages_that_ran(dvc(f"exp run {change}", copy)) == ["check", "evaluate"]
+
+
+def test_what_ends_badly_outside_the_workspace_leaves_it_as_it_is(copy):
+    before = outputs(copy)
+    stop_while_training("exp run --temp -S lora.r=4", copy, signal.SIGKILL)
+    assert outputs(copy) == before and git("status --porcelain", copy) == ""
+    assert "up to date" in dvc("status", copy)
+    # The same command resumes it.
+    assert stages_that_ran(dvc("exp run --temp -S lora.r=4", copy)) == MODEL
 
 
 # From one clone to another -----------------------------------------------------------------------
@@ -183,7 +231,7 @@ def handed_over(first, tmp_path_factory):
 
 def test_a_colleague_with_nothing_but_a_clone_runs_what_depends_on_the_model_only(handed_over):
     _, colleague, printed = handed_over
-    assert stages_that_ran(printed) == ["check", "train", "score", "evaluate"]
+    assert stages_that_ran(printed) == MODEL
     assert not (colleague / "data/ingest").exists()
 
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from project import ROOT, clone_project, files, locked_outputs, run, stages_that_ran
+from project import ROOT, files, locked_outputs, run, stages_that_ran
 from small_ledger import ACCOUNTS, ledger_rows, write_new_rows
 
 from stages.lib.tables import read_table
@@ -23,24 +23,13 @@ ALL = [
 MODEL = ["check", "train", "score", "evaluate"]
 
 
+pytest_plugins = ["team"]
+
+
 def dvc(command: str, repository: Path) -> str:
     done = run(["dvc", *shlex.split(command)], repository)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
-
-
-def commit(repository: Path) -> None:
-    for command in (["git", "add", "-A"], ["git", "commit", "-qm", "results"]):
-        assert run(command, repository).returncode == 0
-
-
-@pytest.fixture(scope="module")
-def reproduced(tiny_model, tmp_path_factory) -> Path:
-    """Return a repository in which `dvc repro` has run; tests must not change its results."""
-    repository = clone_project(tmp_path_factory.mktemp("clone") / "repository", tiny_model)
-    assert sorted(stages_that_ran(dvc("repro", repository))) == sorted(ALL)
-    commit(repository)
-    return repository
 
 
 def test_after_a_run_everything_is_up_to_date_and_nothing_runs_again(reproduced):

@@ -7,6 +7,9 @@ from importlib.metadata import PackageNotFoundError, distribution
 from packaging.requirements import Requirement
 from project import ROOT
 
+# No package has this name. pip names it, and stops, where Python is another one than the tested one;
+# it does not look at requires-python for a list of requirements.
+NEEDS = 'python==3.11 ; python_version != "3.11"'
 # The build of torch that an index serves decides whether these are needed; torch pins them itself.
 BY_TORCH = re.compile(r"nvidia-(?!ml-py)|cuda-|triton$")
 
@@ -18,6 +21,7 @@ def normalized(name: str) -> str:
 def pins(file: str) -> dict[str, str]:
     """Return ``{package: version}`` of a requirements file that has nothing but exact pins."""
     lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    lines = [line for line in lines if line != NEEDS]
     found = [re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.]+)", line) for line in lines]
     assert all(found), [line for line, match in zip(lines, found, strict=True) if not match]
     assert len({normalized(match[1]) for match in found}) == len(lines)
@@ -52,6 +56,18 @@ def test_the_pins_are_those_of_pyproject_and_what_these_need():
             if any(markers):
                 waiting.append((normalized(need.name), frozenset(need.extras)))
     assert {name for name, _ in seen} == set(pinned)
+
+
+def test_another_python_is_refused_by_name_before_anything_is_downloaded():
+    first = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()[0]
+    assert first == NEEDS
+    marker = Requirement(NEEDS).marker
+    refused = [
+        v for v in ("3.10", "3.11", "3.12", "3.13") if marker.evaluate({"python_version": v})
+    ]
+    assert refused == ["3.10", "3.12", "3.13"]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["requires-python"] == ">=3.11,<3.12"
 
 
 def test_what_shapes_a_models_numbers_is_pinned_in_a_file_of_its_own():
