@@ -1,15 +1,14 @@
 """Tables that people open: suspects, predictions, rejects, and what else the report lists."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stages.lib.contracts.names import AMOUNT, DATE, LABEL, ORIGIN, ROW_ID
 from stages.lib.evaluation.judging import Judged
 from stages.lib.evaluation.posting import certified_name, posted_rows, target_name
-from stages.lib.review.words import say_reason
+from stages.lib.review.words import load_words, say_reason
 
 VENDOR = ("vendor_rows", "vendor_predicted", "vendor_ledger")
 NEAREST = 3
@@ -123,7 +122,9 @@ def reject_sheet(read: pa.Table, cleaned: pa.Table, texts: list[str], say: Calla
         column = table["column"] if "column" in table.column_names else pa.nulls(count, pa.string())
         columns = {
             "stage": pa.array([stage] * count, pa.string()),
-            "reason": pa.array([say(reason) for reason in table["reason"].to_pylist()], pa.string()),
+            "reason": pa.array(
+                [say(reason) for reason in table["reason"].to_pylist()], pa.string()
+            ),
             "column": column.cast(pa.string()),
             "text": pa.array(shown, pa.string()),
             **{name: table[name].cast(pa.string()) for name in ORIGIN[:2]},
@@ -133,8 +134,9 @@ def reject_sheet(read: pa.Table, cleaned: pa.Table, texts: list[str], say: Calla
     return pa.concat_tables(parts)
 
 
-def reject_words(words: Mapping) -> Callable[[str], str]:
-    """Return what says a reason of a reject, with the words of the review sheet."""
+def reject_words(language: str) -> Callable[[str], str]:
+    """Return what says the reason of a reject in words: those of the review sheet."""
+    words = load_words(language)
     return lambda reason: say_reason(words, reason or "", {})
 
 
@@ -149,13 +151,15 @@ def table_rows(table: pa.Table) -> tuple[list[str], list[list]]:
 
 
 def finding_sheets(
-    findings: dict[str, list[dict]], said: Callable[[dict], str]
+    findings: dict[str, list[dict]], said: Callable[[str, str], str]
 ) -> dict[str, tuple[list[str], list[list]]]:
     """Return ``{name: (header, rows)}`` of the tables that `findings.find` returns.
 
-    ``said`` gives the value of a slice in words.
+    ``said`` gives the value of a slice in words, from the names of both.
     """
-    slices = [{**record, "value": said(record)} for record in findings["slices"]]
+    slices = [
+        {**record, "value": said(record["slice"], record["value"])} for record in findings["slices"]
+    ]
     pair = ["account", "name", "predicted", "predicted_name", "rows", "amount"]
     return {
         "slices": record_sheet(slices, list(slices[0])),
