@@ -6,7 +6,8 @@
 Reads data/split (train, val, test) and data/feature/rows.json. Writes models/classify (both,
 without any pickled object, and the text of past rows if ``classify.past_postings.keep_text``),
 data/classify (their scores of validation and test rows, scores of the training rows by smaller
-models that have not seen them, and the nearest past rows of all) and metrics/classify/report.json. Parameters: classify, feature.fields.
+models that have not seen them, and the nearest past rows of all) and metrics/classify/report.json.
+Parameters: classify, feature.fields.
 """
 
 import shutil

@@ -13,6 +13,8 @@ feature.fields, ingest.source, split.strategy, model.name, model.revision and pr
 """
 
 import shutil
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,7 +25,7 @@ from stages.lib.contracts.feature import ROWS
 from stages.lib.contracts.ingest import REJECTS as READ_REJECTS
 from stages.lib.contracts.ingest import TRANSACTIONS
 from stages.lib.contracts.manifest import MANIFEST
-from stages.lib.contracts.names import ORIGIN, SIDES
+from stages.lib.contracts.names import SIDES
 from stages.lib.contracts.preprocess import REJECTS as CLEAN_REJECTS
 from stages.lib.contracts.split import side_path
 from stages.lib.contracts.train import CURVES
@@ -42,7 +44,12 @@ from stages.lib.evaluation.inputs import (
 from stages.lib.evaluation.judging import Scored, judge, row_counts
 from stages.lib.evaluation.posting import target_name
 from stages.lib.evaluation.report import render_report, summary
-from stages.lib.evaluation.row_texts import in_ledger_spelling, ledger_columns, shown_fields
+from stages.lib.evaluation.row_texts import (
+    in_ledger_spelling,
+    ledger_columns,
+    ledger_texts,
+    shown_fields,
+)
 from stages.lib.evaluation.sheets import (
     finding_sheets,
     prediction_sheet,
@@ -68,7 +75,6 @@ from stages.lib.params.report import (
 )
 from stages.lib.params.visible_fields import VisibleFields
 from stages.lib.process import run_stage
-from stages.lib.review.words import load_words as load_review_words
 from stages.lib.spreadsheet import write_csv
 from stages.lib.tables import (
     open_table,
@@ -97,51 +103,24 @@ def read_ledger(fields: list[str]) -> pa.Table:
     return read_table(TRANSACTIONS, ledger_columns(fields, names))
 
 
-def make_tables(
-    scored: Scored, suspects: list[dict], shown: dict[str, pa.Table], ledger: pa.Table,
-    fields: list[str], names: dict[str, str], language: str,
-) -> dict[str, pa.Table]:  # fmt: skip
-    """Return the tables for accountants, by name."""
-    predictions = prediction_table(scored.coder, shown["test"], scored.known)
-    refused = read_table(CLEAN_REJECTS)
-    blank = refused.select(list(ORIGIN))
-    for name in fields:
-        blank = blank.append_column(name, pa.array([""] * len(blank), pa.string()))
-    cells = in_ledger_spelling(blank, fields, ledger).select(fields).to_pylist()
-    texts = [" | ".join(filter(None, row.values())) for row in cells]
-    say = reject_words(load_review_words(language))
-    return {
-        "suspects": suspect_sheet(suspects, fields),
-        "predictions": prediction_sheet(predictions, shown["test"], fields, names),
-        "rejects": reject_sheet(read_table(READ_REJECTS), refused, texts, say),
-    }
-
-
 def write_data(
     predictions: pa.Table,
     tables: dict[str, pa.Table],
     sheets: dict[str, tuple[list[str], list[list]]],
-    language: str,
-) -> list[tuple[str, int, tuple[str, ...]]]:
-    """Write the tables as .xlsx, .parquet and CSV; return name, rows and formats of each."""
-    words = load_words(language)
-    written = []
+    words: Mapping,
+) -> list[tuple[str, int, list[str]]]:
+    """Write what people and machines open; return name, rows and formats of each table."""
+    written = {}
     for name, table in tables.items():
-        title = words["sheets"][name]
-        write_book(table, DATA / f"{name}.xlsx", title, words)
+        write_book(table, DATA / f"{name}.xlsx", words["sheets"][name], words)
         # Machines need no text of the rows beside the predictions: the split has it.
         write_table(predictions if name == "predictions" else table, DATA / f"{name}.parquet")
-        written.append((name, table.num_rows, ("xlsx", "parquet")))
+        written[name] = (table.num_rows, ["xlsx", "parquet"])
     for name, (header, rows) in sheets.items():
         # The byte order mark makes Excel read Hangul.
         write_csv(header, rows, DATA / f"{name}.csv", "utf-8-sig")
-        formats = ("csv",)
-        if name not in tables:
-            written.append((name, len(rows), formats))
-    return [
-        (name, count, (*formats, "csv") if name in sheets and name in tables else formats)
-        for name, count, formats in written
-    ]
+        written.setdefault(name, (len(rows), []))[1].append("csv")
+    return [(name, count, formats) for name, (count, formats) in written.items()]
 
 
 def write_calibration(scored: Scored, models: dict[str, str], made_with: dict[str, object]) -> None:
@@ -164,8 +143,8 @@ def write_report(report: dict, language: str) -> None:
     """Write the report, its curves for ``dvc plots``, and the metrics."""
     for name, points in report["curves"].items():
         write_csv(*record_sheet(points, list(points[0])), METRICS / f"plots/{name}.csv")
-    with replace_file(REPORT) as partial:
-        partial.write_text(render_report(report, language), encoding="utf-8", newline="")
+    with replace_file(REPORT) as path:
+        path.write_text(render_report(report, language), encoding="utf-8", newline="")
     figures = {key: report[key] for key in (*COUNTS, *FIGURES)}
     write_json(without_nan(figures), METRICS / "report.json")
     headline = {name: report["values"][name] for name in HEADLINE}
@@ -191,8 +170,9 @@ def facts_of(
     }
 
 
-def main() -> None:
-    params = load_params(
+def read_params() -> SimpleNamespace:
+    """Return the parameters that the stage depends on."""
+    return load_params(
         evaluate=EvaluateParams,
         feature=VisibleFields,
         ingest=LedgerSource,
@@ -200,39 +180,42 @@ def main() -> None:
         model=BaseModelName,
         predict=ReportLanguage,
     )
-    settings, language = params.evaluate, params.predict.language
-    made = read_json(ROWS)
-    description = description_field(
-        settings.description_field, params.feature.fields, made["roles"]
-    )
+
+
+def main() -> None:
+    params = read_params()
+    settings, visible, made = params.evaluate, params.feature.fields, read_json(ROWS)
+    description = description_field(settings.description_field, visible, made["roles"])
     sides = {side: read_table(side_path(side)) for side in SIDES}
     names, experts = read_account_names(), read_experts(sides)
-    fields = shown_fields(params.feature.fields)
+    fields, words = shown_fields(visible), load_words(params.predict.language)
     ledger = read_ledger(fields)
     shown = {side: in_ledger_spelling(table, fields, ledger) for side, table in sides.items()}
 
-    scored = judge(experts, sides, read_baselines(sides), params.feature.fields)
+    scored = judge(experts, sides, read_baselines(sides), visible)
     scores = scores_of_all_rows(scored, read_cross_fitted(sides, experts))
     least, neighbours = settings.suspect_probability, read_neighbours(sides)
     suspects = suspect_table(scores, shown, fields, scored.known, names, least, neighbours)
     findings = find(scored, sides, shown["test"], fields, description, names, settings)
+    predictions = prediction_table(scored.coder, sides["test"], scored.known)
     write_calibration(scored, experts.models, made["made_with"])
 
+    refused = read_table(CLEAN_REJECTS)
+    texts, say = ledger_texts(refused, fields, ledger), reject_words(params.predict.language)
+    tables = {
+        "suspects": suspect_sheet(suspects, fields),
+        "predictions": prediction_sheet(predictions, shown["test"], fields, names),
+        "rejects": reject_sheet(read_table(READ_REJECTS), refused, texts, say),
+    }
     edges = made["made_with"]["feature.amount_edges"]
     sizes = (settings.middle_account_rows, settings.frequent_account_rows)
-    tables = make_tables(scored, suspects, shown, ledger, fields, names, language)
-    words = load_words(language)
-    sheets = finding_sheets(
-        findings, lambda row: say_slice(words, row["slice"], row["value"], edges, sizes)
-    )
+    sheets = finding_sheets(findings, partial(say_slice, words, edges, sizes))
     sheets["suspects"] = table_rows(tables["suspects"])
-    predictions = prediction_table(scored.coder, sides["test"], scored.known)
-    files = write_data(predictions, tables, sheets, language)
     report = {
         **findings,
-        "suspects": suspects,
         **measure(scored, sides["test"], settings.bootstrap_resamples, settings.seed),
         **row_counts(scored),
+        "suspects": suspects,
         "curves": quality_curves(scored.coder.scores, scored.rival),
         "learning": read_learning_curves(CURVES),
         "names": names,
@@ -242,10 +225,10 @@ def main() -> None:
         "fields": fields,
         "edges": edges,
         "sizes": sizes,
-        "files": files,
+        "files": write_data(predictions, tables, sheets, words),
         "path": REPORT.as_posix(),
     }
-    write_report(report, language)
+    write_report(report, params.predict.language)
     print(summary(words, report))
 
 

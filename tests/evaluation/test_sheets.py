@@ -51,21 +51,69 @@ def test_an_undefined_figure_is_null_however_deep_it_stands():
     }
 
 
-def test_the_last_cell_of_a_suspect_has_one_line_for_each_past_posting():
-    keys = ["probability", "account", "name", "predicted", "predicted_name"]
-    keys += ["vendor_rows", "vendor_predicted", "vendor_ledger"]
-    keys += ["row_id", "source_file", "source_sheet", "source_row", "date", "amount"]
-    suspect = {name: name.upper() for name in keys}
-    suspects = [
-        {**suspect, "text": ["esso", "fuel"], "past": ["1 (0.90) esso", "2 (0.80) ymca"]},
-        {**suspect, "text": ["", ""], "past": []},
-    ]
-    others = {"slices": [{"a": 1}], "accounts": [{"b": 2}], "confusions": []}
-    found = sheets.finding_sheets({**others, "suspects": suspects}, ["shop", "memo"])
-    header, rows = found["suspects"]
-    assert header == [*keys, "shop", "memo", "past_postings"]
-    values = [name.upper() for name in keys]
-    assert rows == [
-        [*values, "esso", "fuel", "1 (0.90) esso\n2 (0.80) ymca"],
-        [*values, "", "", ""],
+def test_the_value_of_a_slice_is_written_in_words():
+    others = {"accounts": [{"b": 2}], "confusions": []}
+    slices = [{"slice": "vendor", "value": "seen", "rows": 3}]
+    found = sheets.finding_sheets({**others, "slices": slices}, lambda name, value: f"({value})")
+    assert found["slices"] == (["slice", "value", "rows"], [["vendor", "(seen)", 3]])
+    assert found["accounts"] == (["b"], [[2]])
+
+
+SUSPECT = {
+    "probability": 0.97,
+    "side": "val",
+    "account": "0101",
+    "name": "사무용품비",
+    "predicted": "2260",
+    "predicted_name": "",
+    "vendor_rows": 5,
+    "vendor_predicted": 4,
+    "vendor_ledger": 1,
+    "past": ["2260 (0.90) esso"],
+    "row_id": 7,
+    "source_file": "a.csv",
+    "source_sheet": "",
+    "source_row": 2,
+    "date": None,
+    "amount": None,
+    "text": ["esso", "fuel"],
+}
+
+
+def test_a_suspect_has_a_column_for_each_field_and_for_each_past_posting():
+    table = sheets.suspect_sheet([SUSPECT], ["shop", "memo"])
+    (row,) = table.to_pylist()
+    assert (row["acct_code"], row["acct_name"]) == ("0101", "사무용품비")
+    assert (row["shop"], row["memo"]) == ("esso", "fuel")
+    assert (row["past_1"], row["past_2"]) == ("2260 (0.90) esso", None)
+    # So that the file has its types where nothing is suspected.
+    assert sheets.suspect_sheet([], ["shop", "memo"]).schema == table.schema
+
+
+def test_a_field_that_has_the_name_of_a_column_of_ours_keeps_a_column_of_its_own():
+    (row,) = sheets.suspect_sheet([SUSPECT], ["probability", "text"]).to_pylist()
+    assert (row["probability"], row["ledger_probability"]) == (0.97, "esso")
+    assert row["ledger_text"] == "fuel"
+
+
+def test_predictions_stand_beside_their_rows_with_the_names_of_the_accounts():
+    predictions = pa.table(
+        {"row_id": [7], "acct_code": ["b"], "predicted": ["a"], "probability": [1]}
+    )
+    origin = {"source_file": ["f"], "source_sheet": [""], "source_row": [2]}
+    shown = pa.table({"row_id": [7], "date": [None], "amount": [1.5], "shop": ["ESSO"], **origin})
+    found = sheets.prediction_sheet(predictions, shown, ["shop"], {"b": "Fuel"})
+    assert found.to_pylist() == [
+        {
+            "date": None,
+            "amount": 1.5,
+            "acct_code": "b",
+            "acct_name": "Fuel",
+            "predicted": "a",
+            "predicted_name": "",
+            "probability": 1,
+            "shop": "ESSO",
+            **{name: cells[0] for name, cells in origin.items()},
+            "row_id": 7,
+        }
     ]

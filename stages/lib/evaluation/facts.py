@@ -10,7 +10,7 @@ from stages.lib.contracts.names import DATE
 
 
 def plain_name(path: str) -> str:
-    """Return a path as it is told: of an absolute one, which is another on each machine, the end."""
+    """Return a path; of an absolute one, which differs from machine to machine, its end."""
     return PurePath(path).name if PurePath(path).is_absolute() else path
 
 
@@ -70,4 +70,3 @@ def digests_of(paths: list[Path], models: dict[str, str]) -> dict[str, str]:
     """
     found = {path.as_posix(): file_sha256(path) for path in paths}
     return found | {f"models/{stage}/manifest.json": digest for stage, digest in models.items()}
-

@@ -115,9 +115,7 @@ def render_report(content: dict, language: str) -> str:
     }
     environment.globals |= {
         "share": partial(share, words),
-        "say_slice": lambda row: say_slice(
-            words, row["slice"], row["value"], content["edges"], content["sizes"]
-        ),
+        "say_slice": partial(say_slice, words, content["edges"], content["sizes"]),
     }
     page = environment.from_string(TEMPLATE.read_text(encoding="utf-8"))
     said, kind, post = headline(words, content["posts"])

@@ -44,6 +44,25 @@ def in_ledger_spelling(rows: pa.Table, fields: list[str], ledger: pa.Table) -> p
     return rows
 
 
+def ledger_texts(rows: pa.Table, fields: list[str], ledger: pa.Table) -> list[str]:
+    """Return the cells of `fields` in one text for each row, as the ledger has them.
+
+    Parameters
+    ----------
+    rows : Table
+        With the origin of each row; of the ledger's cells it needs none.
+    fields : list of str
+    ledger : Table
+        As for `in_ledger_spelling`.
+    """
+    if not fields:
+        return [""] * rows.num_rows
+    blank = pa.array([""] * rows.num_rows, pa.string())
+    origin = {name: rows[name] for name in ORIGIN}
+    shown = in_ledger_spelling(pa.table({**origin, **dict.fromkeys(fields, blank)}), fields, ledger)
+    return [" | ".join(filter(None, row.values())) for row in shown.select(fields).to_pylist()]
+
+
 def _origins(rows: pa.Table) -> zip:
     return zip(*(rows[name].to_pylist() for name in ORIGIN), strict=True)
 

@@ -1,14 +1,15 @@
 """Tables that people open: suspects, predictions, rejects, and what else the report lists."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from stages.lib.contracts.names import AMOUNT, DATE, LABEL, ORIGIN, ROW_ID
 from stages.lib.evaluation.judging import Judged
 from stages.lib.evaluation.posting import certified_name, posted_rows, target_name
+from stages.lib.evaluation.words import load_words
+from stages.lib.review.words import load_words as load_review_words
 from stages.lib.review.words import say_reason
 
 VENDOR = ("vendor_rows", "vendor_predicted", "vendor_ledger")
@@ -42,6 +43,12 @@ def prediction_table(coder: Judged, test: pa.Table, known: list[str]) -> pa.Tabl
     return pa.table(columns)
 
 
+def field_columns(fields: list[str]) -> list[str]:
+    """Return the columns of the visible fields: their names, unless a column of ours has one."""
+    own = load_words("en")["titles"]
+    return [f"ledger_{name}" if name in own else name for name in fields]
+
+
 def prediction_sheet(
     predictions: pa.Table, shown: pa.Table, fields: list[str], names: dict[str, str]
 ) -> pa.Table:
@@ -66,7 +73,7 @@ def prediction_sheet(
     columns |= {"predicted": predictions["predicted"], "predicted_name": named("predicted")}
     rest = [name for name in predictions.column_names if name not in (ROW_ID, *columns)]
     columns |= {name: predictions[name] for name in rest}
-    columns |= {name: shown[name] for name in fields if name not in columns}
+    columns |= {key: shown[name] for key, name in zip(field_columns(fields), fields, strict=True)}
     columns |= {name: shown[name] for name in ORIGIN}
     return pa.table({**columns, ROW_ID: shown[ROW_ID]})
 
@@ -74,6 +81,7 @@ def prediction_sheet(
 def suspect_sheet(suspects: list[dict], fields: list[str]) -> pa.Table:
     """Return the suspected rows as a table, as `suspects.suspect_table` lists them."""
     texts, numbers, whole = pa.string(), pa.float64(), pa.int64()
+    fields = field_columns(fields)
     kinds = {
         "probability": numbers,
         "side": texts,
@@ -123,7 +131,9 @@ def reject_sheet(read: pa.Table, cleaned: pa.Table, texts: list[str], say: Calla
         column = table["column"] if "column" in table.column_names else pa.nulls(count, pa.string())
         columns = {
             "stage": pa.array([stage] * count, pa.string()),
-            "reason": pa.array([say(reason) for reason in table["reason"].to_pylist()], pa.string()),
+            "reason": pa.array(
+                [say(reason) for reason in table["reason"].to_pylist()], pa.string()
+            ),
             "column": column.cast(pa.string()),
             "text": pa.array(shown, pa.string()),
             **{name: table[name].cast(pa.string()) for name in ORIGIN[:2]},
@@ -133,8 +143,9 @@ def reject_sheet(read: pa.Table, cleaned: pa.Table, texts: list[str], say: Calla
     return pa.concat_tables(parts)
 
 
-def reject_words(words: Mapping) -> Callable[[str], str]:
-    """Return what says a reason of a reject, with the words of the review sheet."""
+def reject_words(language: str) -> Callable[[str], str]:
+    """Return what says the reason of a reject in words: those of the review sheet."""
+    words = load_review_words(language)
     return lambda reason: say_reason(words, reason or "", {})
 
 
@@ -149,13 +160,15 @@ def table_rows(table: pa.Table) -> tuple[list[str], list[list]]:
 
 
 def finding_sheets(
-    findings: dict[str, list[dict]], said: Callable[[dict], str]
+    findings: dict[str, list[dict]], said: Callable[[str, str], str]
 ) -> dict[str, tuple[list[str], list[list]]]:
     """Return ``{name: (header, rows)}`` of the tables that `findings.find` returns.
 
-    ``said`` gives the value of a slice in words.
+    ``said`` gives the value of a slice in words, from the names of both.
     """
-    slices = [{**record, "value": said(record)} for record in findings["slices"]]
+    slices = [
+        {**record, "value": said(record["slice"], record["value"])} for record in findings["slices"]
+    ]
     pair = ["account", "name", "predicted", "predicted_name", "rows", "amount"]
     return {
         "slices": record_sheet(slices, list(slices[0])),

@@ -16,19 +16,21 @@ def load_words(language: str) -> Mapping:
     return read_yaml(_FOLDER / f"{language}.yaml")
 
 
-def say_slice(words: Mapping, name: str, value: str, edges: list[float], sizes: tuple) -> str:
+def say_slice(
+    words: Mapping, edges: list[float], sizes: tuple[int, int], name: str, value: str
+) -> str:
     """Return the value of a slice in words.
 
     Parameters
     ----------
     words : mapping
         As `load_words` returns them.
-    name, value : str
-        As `findings.slice_values` gives them.
     edges : list of float
         ``feature.amount_edges``.
     sizes : (int, int)
         Training rows from which an account is middle-sized, and frequent.
+    name, value : str
+        As `findings.slice_values` gives them.
     """
     said = words["slices"]
     if name == "month":

@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from stages.lib.review.sheet_cells import CellWidths, sheet_cells, sheet_text
 from stages.lib.tables import replace_file
@@ -75,19 +76,18 @@ def write_book(table: pa.Table, path: Path, name: str, words: Mapping) -> None:
     table = _with_words(table, words["truth"])
     titles = [words["titles"].get(key, key) for key in table.column_names]
     titles = unique_titles(titles, words["again"])
-    with replace_file(path) as partial:
-        with Workbook(str(partial), {**OPTIONS, "tmpdir": str(partial.parent)}) as book:
-            book.set_properties({"created": CREATED})
-            for number, start in enumerate(range(0, max(table.num_rows, 1), SHEET_ROWS), 1):
-                said = words["sheets"]["next"].format(name=name, number=number)
-                sheet = book.add_worksheet(name if number == 1 else said)
-                _write_sheet(book, sheet, table.slice(start, SHEET_ROWS), titles)
+    starts = range(0, max(table.num_rows, 1), SHEET_ROWS)
+    options = {**OPTIONS, "tmpdir": str(path.parent)}
+    with replace_file(path) as partial, Workbook(str(partial), options) as book:
+        book.set_properties({"created": CREATED})
+        for number, start in enumerate(starts, 1):
+            said = words["sheets"]["next"].format(name=name, number=number)
+            sheet = book.add_worksheet(name if number == 1 else said)
+            _write_sheet(book, sheet, table.slice(start, SHEET_ROWS), titles)
 
 
 def _with_words(table: pa.Table, truth: Mapping) -> pa.Table:
     """Return `table` with words for truth values, and texts for what is encoded."""
-    import pyarrow.compute as pc
-
     columns = {}
     for field, column in zip(table.schema, table.columns, strict=True):
         if pa.types.is_boolean(field.type):
