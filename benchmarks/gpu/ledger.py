@@ -48,7 +48,8 @@ def load_rows(path: Path, tiny: bool) -> dict[str, object]:
     train = data["side"] == TRAIN
     sides = {"all": rows(train), "chosen": rows(train & data["chosen"]), "test": rows(~train)}
     right = data["baseline_right"][: len(sides["test"])]
-    return {**data, **sides, "baseline_right": right}
+    learned = int(data["chosen"].sum())
+    return {**data, **sides, "baseline_right": right, "baseline_rows": learned}
 
 
 def make_model(token_ids: list[int], tokens: np.ndarray, tiny: bool) -> torch.nn.Module:
@@ -84,8 +85,8 @@ def judge(model: torch.nn.Module, data: dict, n_accounts: int) -> str:
     baseline = data["baseline_right"]
     return (
         f"accuracy {right.mean():.4f}, top 3 {top3.mean():.4f}, log loss {float(loss):.3f} on "
-        f"{len(labels):,} test rows; TF-IDF {baseline.mean():.4f} (of {len(data['chosen']):,} "
-        f"rows); only the model is right: {(right & ~baseline).sum():,}, only TF-IDF: "
+        f"{len(labels):,} test rows; TF-IDF {baseline.mean():.4f} (of "
+        f"{data['baseline_rows']:,} rows); only the model is right: {(right & ~baseline).sum():,}, only TF-IDF: "
         f"{(~right & baseline).sum():,}"
     )
 
