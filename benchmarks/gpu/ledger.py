@@ -83,11 +83,11 @@ def judge(model: torch.nn.Module, data: dict, n_accounts: int) -> str:
         torch.from_numpy(logits[known]), torch.from_numpy(labels[known])
     )
     baseline = data["baseline_right"]
+    only_model, only_baseline = (right & ~baseline).sum(), (~right & baseline).sum()
     return (
         f"accuracy {right.mean():.4f}, top 3 {top3.mean():.4f}, log loss {float(loss):.3f} on "
-        f"{len(labels):,} test rows; TF-IDF {baseline.mean():.4f} (of "
-        f"{data['baseline_rows']:,} rows); only the model is right: {(right & ~baseline).sum():,}, only TF-IDF: "
-        f"{(~right & baseline).sum():,}"
+        f"{len(labels):,} test rows; TF-IDF {baseline.mean():.4f} (of {data['baseline_rows']:,} "
+        f"rows); only the model is right: {only_model:,}, only TF-IDF: {only_baseline:,}"
     )
 
 
