@@ -48,7 +48,8 @@ def load_rows(path: Path, tiny: bool) -> dict[str, object]:
     train = data["side"] == TRAIN
     sides = {"all": rows(train), "chosen": rows(train & data["chosen"]), "test": rows(~train)}
     right = data["baseline_right"][: len(sides["test"])]
-    return {**data, **sides, "baseline_right": right}
+    learned = int(data["chosen"].sum())
+    return {**data, **sides, "baseline_right": right, "baseline_rows": learned}
 
 
 def make_model(token_ids: list[int], tokens: np.ndarray, tiny: bool) -> torch.nn.Module:
@@ -82,11 +83,11 @@ def judge(model: torch.nn.Module, data: dict, n_accounts: int) -> str:
         torch.from_numpy(logits[known]), torch.from_numpy(labels[known])
     )
     baseline = data["baseline_right"]
+    only_model, only_baseline = (right & ~baseline).sum(), (~right & baseline).sum()
     return (
         f"accuracy {right.mean():.4f}, top 3 {top3.mean():.4f}, log loss {float(loss):.3f} on "
-        f"{len(labels):,} test rows; TF-IDF {baseline.mean():.4f} (of {len(data['chosen']):,} "
-        f"rows); only the model is right: {(right & ~baseline).sum():,}, only TF-IDF: "
-        f"{(~right & baseline).sum():,}"
+        f"{len(labels):,} test rows; TF-IDF {baseline.mean():.4f} (of {data['baseline_rows']:,} "
+        f"rows); only the model is right: {only_model:,}, only TF-IDF: {only_baseline:,}"
     )
 
 

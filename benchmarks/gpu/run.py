@@ -2,7 +2,7 @@
 
     python3 KIT/run.py RESULTS [--minutes 10] [--tiny] [--only PART ...]
 
-It needs no network, compiler or other package, and writes into RESULTS alone: table.md, a log of
+It needs no network and no other package, and writes into RESULTS alone: table.md, a log of
 each part, and scratch/, which may be deleted. Each part is a process with a time limit of its own.
 One that fails leaves its reason in the table, and the others go on. `--tiny` is for a machine
 without a GPU: small shapes, to see whether all parts run.
@@ -65,7 +65,8 @@ def install_wheels(site: Path) -> None:
         command = [sys.executable, "-m", "pip", "install", "--no-index", "--no-deps", "-q"]
         command += ["--disable-pip-version-check", "--no-warn-conflicts"]
         command += ["--find-links", str(KIT / "wheels"), "--target", str(site), *names]
-        subprocess.run(command, check=True)
+        if subprocess.run(command).returncode:
+            sys.exit("the wheels cannot be installed: this needs Python 3.11 to 3.13 with pip")
 
 
 def join_model(folder: Path) -> None:
@@ -78,7 +79,7 @@ def join_model(folder: Path) -> None:
 
 
 def environment(scratch: Path) -> dict[str, str]:
-    """Return the environment of the parts: our code and packages first, no network."""
+    """Return the environment of the parts: our code and packages first, no network, one GPU."""
     paths = [str(KIT / "code"), str(scratch / "site"), os.environ.get("PYTHONPATH", "")]
     return {
         **os.environ,
@@ -87,7 +88,10 @@ def environment(scratch: Path) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "PIP_NO_INDEX": "1",
         "PIP_FIND_LINKS": str(scratch / "model"),
-        "XDG_CACHE_HOME": str(scratch / "cache"),
+        "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0],
+        **{name: str(scratch / "cache") for name in ("XDG_CACHE_HOME", "TMPDIR")},
+        "TORCHINDUCTOR_CACHE_DIR": str(scratch / "cache/inductor"),
+        "TRITON_CACHE_DIR": str(scratch / "cache/triton"),
     }
 
 
@@ -150,7 +154,7 @@ def main() -> int:
     end = time.monotonic() + 60 * arguments.minutes
     results = arguments.results.resolve()
     scratch = results / "scratch"
-    scratch.mkdir(parents=True, exist_ok=True)
+    (scratch / "cache").mkdir(parents=True, exist_ok=True)
     install_wheels(scratch / "site")
     join_model(scratch / "model")
     variables = environment(scratch)

@@ -68,5 +68,7 @@ def train(
             data_collator=collate,
             callbacks=[clock],
         )
+        if trainer.is_deepspeed_enabled != (deepspeed is not None):
+            raise RuntimeError(f"DeepSpeed is {'on' if deepspeed is None else 'off'}")
         trainer.train()
         return trainer.state.global_step
