@@ -94,3 +94,10 @@ def test_the_pinned_packages_are_installed():
             assert distribution(name).version.split("+")[0] == version
         except PackageNotFoundError:
             raise AssertionError(f"{name} is not installed") from None
+
+
+def test_uv_makes_the_environment_from_the_same_list_and_its_lock_file_is_not_in_git():
+    content = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert content["tool"]["uv"] == {"package": False}
+    assert all(line.count("==") == 1 for line in content["project"]["dependencies"])
+    assert "/uv.lock" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
