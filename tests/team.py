@@ -45,7 +45,8 @@ def first(reproduced, s3, tmp_path_factory) -> Path:
     """Return the repository of a team's first member: everything has run, been committed, and
     pushed to the store and to the bare repository ``hub`` beside it. Tests must not change it.
     """
-    repository = copy_of(reproduced, tmp_path_factory.mktemp("team") / "first")
+    place = tmp_path_factory.mktemp("team")
+    repository = shutil.copytree(reproduced, place / "first", symlinks=True)
     add_remote(repository, s3.url, f"{BUCKET}/team")
     commit(repository, "store")
     dvc("push", repository)
@@ -53,11 +54,6 @@ def first(reproduced, s3, tmp_path_factory) -> Path:
     git("remote add origin ../hub", repository)
     git("fetch -q origin", repository)
     return repository
-
-
-def copy_of(repository: Path, place: Path) -> Path:
-    """Return a copy at `place`, with its cache and workspace."""
-    return shutil.copytree(repository, place, symlinks=True)
 
 
 @pytest.fixture
@@ -70,4 +66,4 @@ def clone(first, tmp_path) -> Path:
 @pytest.fixture
 def copy(first, tmp_path) -> Path:
     """Return a copy of the first member's repository."""
-    return copy_of(first, tmp_path / "copy")
+    return shutil.copytree(first, tmp_path / "copy", symlinks=True)

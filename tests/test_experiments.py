@@ -51,20 +51,41 @@ def wait_until_idle(repository: Path) -> dict[str, str]:
         time.sleep(3)
 
 
+def start_queue(repository: Path) -> None:
+    """Start two workers, which would hold a pipe open until they end."""
+    variables = environment(**login(), DVC_SITE_CACHE_DIR=f"{repository}-dvc")
+    nowhere = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    command = ["dvc", "queue", "start", "-j", "2"]
+    subprocess.run(command, cwd=repository, env=variables, check=True, **nowhere)
+
+
+def wait_for_step(number: int, repository: Path) -> None:
+    """Wait until a training has saved a checkpoint of that step or a later one."""
+    while True:
+        found = repository.glob(".scratch/train-*/checkpoint-*")
+        if any(int(path.name.rpartition("-")[2]) >= number for path in found):
+            return
+        time.sleep(0.2)
+
+
 @pytest.fixture(scope="module")
 def queued(first, tmp_path_factory):
-    """Return a fresh clone in which two workers have run a mistake, a grid of ZeRO-2 without and
-    with offload, and two ranks; ``{name: status}`` of these; and ``{name: what it printed}``.
+    """Return a copy of the repository in which two workers have run a mistake, an experiment that
+    was killed, ZeRO-2 with offload, and two ranks; ``{name: status}`` of these; and ``{name: what
+    it printed}``.
     """
-    repository = tmp_path_factory.mktemp("queue") / "clone"
-    git(f"clone -q {first.parent / 'hub'} {repository}", first)
-    dvc("pull", repository)
+    place = tmp_path_factory.mktemp("queue")
+    repository = shutil.copytree(first, place / "copy", symlinks=True)
     queue = "exp run --queue"
     dvc(f"{queue} -n mistake -S 'lora.target_modules=[nope]'", repository)
-    dvc(f"{queue} {ZERO2} -S params_train.yaml:{OFFLOAD}=none,cpu", repository)
+    dvc(f"{queue} -n endless -S params_train.yaml:training.num_train_epochs=1000", repository)
+    dvc(f"{queue} -n offload {ZERO2} -S params_train.yaml:{OFFLOAD}=cpu", repository)
     dvc(f"{queue} -n two-ranks {ZERO2} {TWO_RANKS}", repository)
-    dvc("queue start -j 2", repository)
+    start_queue(repository)
     try:
+        wait_for_step(50, repository)  # which no other one has
+        dvc("queue kill endless", repository)
+        start_queue(repository)
         tasks = wait_until_idle(repository)
         yield repository, tasks, {name: dvc(f"queue logs {name}", repository) for name in tasks}
     finally:
@@ -81,8 +102,9 @@ def test_the_documented_grid_queues_every_combination(copy):
 def test_two_workers_run_all_that_can_run_and_a_mistake_stops_only_itself(queued):
     _, tasks, logs = queued
     assert len(tasks) == 4
-    assert {name for name, end in tasks.items() if end != "Success"} == {"mistake"}, logs
+    assert {name for name, end in tasks.items() if end != "Success"} == {"mistake", "endless"}, logs
     assert "error[unsuitable-modules]: params.yaml: lora.target_modules" in logs["mistake"]
+    assert "error[interrupted]: " in logs["endless"]
 
 
 def test_queued_experiments_never_recompute_shared_data(queued):
@@ -97,19 +119,20 @@ def test_queued_experiments_leave_the_workspace_and_no_scratch(queued, first):
     repository, *_ = queued
     assert git("status --porcelain", repository) == ""
     assert outputs(repository) == outputs(first)
-    assert not list(repository.glob(".scratch/train-*/checkpoint-*"))
+    # Only the killed one can resume.
+    assert len({path.parent for path in repository.glob(".scratch/train-*/checkpoint-*")}) == 1
     assert not list((repository / ".dvc/tmp/exps").glob("tmp*"))
 
 
 def test_each_experiment_has_its_own_parameters_and_learns_the_same_elsewhere(queued, first):
     repository, *_ = queued
     rows = [row for row in shown(repository) if row["State"] != "Failed"]
-    assert [row["deepspeed.enabled"] for row in rows] == ["True"] * 3
+    assert [row["deepspeed.enabled"] for row in rows] == ["True"] * 2
     launched = {(row[OFFLOAD], row["training.launcher"].split()[0]) for row in rows}
-    assert launched == {("none", "python"), ("cpu", "python"), ("cpu", "torchrun")}
+    assert launched == {("cpu", "python"), ("cpu", "torchrun")}
     # Where the optimizer lives, and on how many ranks, does not change what is learned.
     off = json.loads((first / "metrics/train/metrics.json").read_text())["val_loss"]
-    assert [float(row["val_loss"]) for row in rows] == pytest.approx([off] * 3, rel=0.05)
+    assert [float(row["val_loss"]) for row in rows] == pytest.approx([off] * 2, rel=0.05)
 
 
 def test_the_documented_table_fits_a_terminal_of_120_columns(queued):
@@ -122,6 +145,14 @@ def test_the_documented_table_fits_a_terminal_of_120_columns(queued):
     wanted = {"State", "accuracy", "log_loss", "val_loss", "lora.r", "training.learning_rate"}
     assert wanted <= set(heading)
     assert "two-ranks" in table
+
+
+def test_a_killed_experiment_is_removed_by_the_documented_line(queued):
+    repository, *_ = queued
+    (line,) = documented_lines("experiments", "dvc queue remove")
+    dvc(line.removeprefix("dvc ").replace("NAME", "endless"), repository)
+    assert "endless" not in dvc("queue status", repository)
+    assert "endless" not in {row["Experiment"] for row in shown(repository)}
 
 
 # Mends -------------------------------------------------------------------------------------------
@@ -204,8 +235,8 @@ def test_what_ends_badly_outside_the_workspace_leaves_it_as_it_is(copy):
     stop_while_training("exp run --temp -S lora.r=4", copy, signal.SIGKILL)
     assert outputs(copy) == before and git("status --porcelain", copy) == ""
     assert "up to date" in dvc("status", copy)
-    # The same command resumes it.
-    assert stages_that_ran(dvc("exp run --temp -S lora.r=4", copy)) == MODEL
+    # The same command resumes it; `check` has run.
+    assert stages_that_ran(dvc("exp run --temp -S lora.r=4", copy)) == MODEL[1:]
 
 
 # From one clone to another -----------------------------------------------------------------------

@@ -7,8 +7,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from packaging.requirements import Requirement
 from project import ROOT
 
-# No package has this name. pip names it, and stops, where Python is another one than the tested one;
-# it does not look at requires-python for a list of requirements.
+# No package has this name. Where Python is another one, pip names it and stops: for a list of
+# requirements it does not look at requires-python.
 NEEDS = 'python==3.11 ; python_version != "3.11"'
 # The build of torch that an index serves decides whether these are needed; torch pins them itself.
 BY_TORCH = re.compile(r"nvidia-(?!ml-py)|cuda-|triton$")
