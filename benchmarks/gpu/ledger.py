@@ -109,6 +109,8 @@ def measure(kit: Path, which: str, seconds: float, tiny: bool) -> dict[str, obje
     )
     clock = Clock(seconds)
     n_steps = train(model, rows, training, clock=clock)
+    if n_steps <= WARM_UP_STEPS:
+        raise RuntimeError(f"{n_steps} steps took all {seconds:.0f} s")
     done = n_steps / clock.expected
     rate = PASSES[which] * len(rows) * (clock.steps - WARM_UP_STEPS) / clock.expected
     early = "" if done == 1 else f"ended early, after {done:.0%} of {clock.expected:,} steps; "
