@@ -4,15 +4,14 @@
     python docs/update.py --check    # exit with 1 if something is out of date
     python docs/update.py --keep time   # first keep the present run, split by time, in docs/results
 
-It also keeps docs/results/report.html: the report of the run that dvc.lock names. The picture of it
-is made by hand, when the report looks different::
+It also keeps reports of the run that dvc.lock names in docs/results, because DVC keeps them out of
+git. The picture of docs/results/report.html is made by hand, when the report looks different::
 
     chromium --headless=new --no-sandbox --hide-scrollbars --window-size=1280,944 \\
       --screenshot=docs/results/report.png docs/results/report.html
 
-A mark is ``<!-- name -->...<!-- /name -->``. Its text comes from dvc.yaml, from the committed
-reports in metrics/, from docs/results/ (what --keep kept of a run), or
-from docs/measured.yaml, where what no report says is written by hand.
+A mark is ``<!-- name -->...<!-- /name -->``. Its text comes from dvc.yaml, from
+docs/results/, or from docs/measured.yaml, where what no report says is written by hand.
 """
 
 import argparse
@@ -46,6 +45,13 @@ KEPT = {
     "time": "the months after training",
     "group": "unseen vendors",
 }
+# The report of a stage, and what is kept of the committed run.
+REPORT, KEPT_REPORT = "metrics/{}/report.json", "docs/results/run/{}.json"
+PAGE, KEPT_PAGE = "metrics/evaluate/report.html", "docs/results/report.html"
+KEPT_FILES = {PAGE: KEPT_PAGE} | {
+    REPORT.format(stage): KEPT_REPORT.format(stage)
+    for stage in ("ingest", "preprocess", "split", "tokenize")
+}
 STRATEGIES = {
     "stratified": "a random split, each account near its share",
     "time": "a split by time: the past trains, the future tests",
@@ -57,8 +63,8 @@ def read_yaml(name: str) -> dict:
     return YAML(typ="safe").load((ROOT / name).read_text(encoding="utf-8"))
 
 
-def read_report(stage: str, name: str = "report") -> dict:
-    return json.loads((ROOT / f"metrics/{stage}/{name}.json").read_text(encoding="utf-8"))
+def read_json(path: str) -> dict:
+    return json.loads((ROOT / path).read_text(encoding="utf-8"))
 
 
 # The result --------------------------------------------------------------------------------------
@@ -66,7 +72,7 @@ def read_report(stage: str, name: str = "report") -> dict:
 
 def present_result() -> dict:
     """Return the figures of the run in this workspace, in the form of docs/results/*.json."""
-    report, tokenized = read_report("evaluate"), read_report("tokenize")
+    report, tokenized = map(read_json, (REPORT.format("evaluate"), REPORT.format("tokenize")))
     coder = report["values"] | {"postable95": report["postable95"]}
     return {
         "strategy": read_yaml("params_train.yaml")["split"]["strategy"],
@@ -80,7 +86,7 @@ def present_result() -> dict:
 
 
 def kept_result(name: str) -> dict:
-    return json.loads((ROOT / f"docs/results/{name}.json").read_text(encoding="utf-8"))
+    return read_json(f"docs/results/{name}.json")
 
 
 def keep_result(name: str) -> None:
@@ -177,7 +183,7 @@ def ways(found: dict) -> str:
 
 def split_text() -> str:
     """Return what was trained and tested on."""
-    sides, rows = read_report("split")["sides"], read_report("preprocess")
+    sides, rows = kept_report("split")["sides"], kept_report("preprocess")
     return (
         f"{rows['rows_out']:,} transactions on {rows['accounts']} accounts; "
         f"{sides['train']['rows']:,} of them train, {sides['test']['rows']:,} others test"
@@ -211,7 +217,7 @@ def posted() -> str:
 
 def ledger_rows() -> str:
     """Return what becomes of the rows of the sample ledger."""
-    ingest, clean = read_report("ingest"), read_report("preprocess")
+    ingest, clean = kept_report("ingest"), kept_report("preprocess")
     lines = ["| | rows |", "|---|---|", f"| read | {ingest['rows_read']:,} |"]
     for report, stage in ((ingest, "ingest"), (clean, "preprocess")):
         for reason, count in report["reasons"].items():
@@ -254,40 +260,46 @@ def stages() -> str:
     return "\n".join(lines)
 
 
-# The report ---------------------------------------------------------------------------------------
-
-REPORT, KEPT_REPORT = "metrics/evaluate/report.html", "docs/results/report.html"
+# The committed run --------------------------------------------------------------------------------
 
 
 def committed_md5(path: str) -> str:
-    """Return the md5 that dvc.lock has for an output of `evaluate`."""
-    outs = read_yaml("dvc.lock")["stages"]["evaluate"]["outs"]
-    return next(out["md5"] for out in outs if out["path"] == path)
+    """Return the md5 that dvc.lock has for an output."""
+    stages = read_yaml("dvc.lock")["stages"].values()
+    return next(out["md5"] for stage in stages for out in stage["outs"] if out["path"] == path)
 
 
-def file_md5(path: Path) -> str | None:
-    return hashlib.md5(path.read_bytes()).hexdigest() if path.is_file() else None
+def file_md5(path: str) -> str | None:
+    file = ROOT / path
+    return hashlib.md5(file.read_bytes()).hexdigest() if file.is_file() else None
 
 
-def update_report(check: bool) -> bool:
-    """Keep the report of the committed run, unless `check`; return whether it was out of date.
+def kept_report(stage: str) -> dict:
+    return read_json(KEPT_REPORT.format(stage))
+
+
+def update_kept(check: bool) -> int:
+    """Keep the reports of the committed run, unless `check`; return how many were out of date.
 
     Raises
     ------
     SystemExit
-        The report in the workspace is of another run.
+        A report in the workspace is of another run.
     """
-    wanted = committed_md5(REPORT)
-    if file_md5(ROOT / KEPT_REPORT) == wanted:
-        return False
-    if not check:
-        if file_md5(ROOT / REPORT) != wanted:
-            sys.exit(
-                f"{REPORT}: not the report of dvc.lock; run 'dvc repro' or 'dvc pull evaluate'"
-            )
-        shutil.copyfile(ROOT / REPORT, ROOT / KEPT_REPORT)
-    print(f"{KEPT_REPORT}: {'out of date' if check else 'updated'}")
-    return True
+    stale = {path: kept for path, kept in KEPT_FILES.items() if not is_kept(path, kept)}
+    for path, kept in stale.items():
+        if not check:
+            if file_md5(path) != committed_md5(path):
+                sys.exit(f"{path}: not that of dvc.lock; run 'dvc repro' or 'dvc pull'")
+            (ROOT / kept).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / path, ROOT / kept)
+        print(f"{kept}: {'out of date' if check else 'updated'}")
+    return len(stale)
+
+
+def is_kept(path: str, kept: str) -> bool:
+    """Return whether `kept` is what dvc.lock has for `path`."""
+    return file_md5(kept) == committed_md5(path)
 
 
 # Marks -------------------------------------------------------------------------------------------
@@ -341,7 +353,7 @@ def main() -> int:
     check = arguments.check
     if arguments.keep:
         keep_result(arguments.keep)
-    stale = int(update_report(check))
+    stale = update_kept(check)
     for path in documents():
         old = path.read_text(encoding="utf-8")
         if (new := updated(old)) == old:

@@ -69,7 +69,7 @@ def test_check_fails_if_a_figure_is_out_of_date(tmp_path, monkeypatch):
     monkeypatch.setattr(update, "documents", lambda: paths)
     monkeypatch.setattr(update, "ROOT", tmp_path)
     monkeypatch.setattr(update, "updated", lambda text: text.replace("Quick start", "Slow start"))
-    monkeypatch.setattr(update, "update_report", lambda check: False)
+    monkeypatch.setattr(update, "update_kept", lambda check: 0)
     monkeypatch.setattr(sys, "argv", ["update.py", "--check"])
     assert update.main() == 1
     assert "Quick" in (tmp_path / "README.md").read_text()
@@ -117,9 +117,9 @@ def test_a_result_is_kept_under_the_strategy_of_its_run_alone(tmp_path, monkeypa
 
 def test_the_kept_results_are_of_the_committed_run_and_of_the_same_run_split_by_time():
     past, future = update.kept_result("stratified"), update.kept_result("time")
-    committed = update.read_report("evaluate", "metrics")
+    committed = update.read_json("metrics/evaluate/metrics.json")
     assert committed == {name: past["ways"]["coder"][name] for name in committed}
-    tokenized = update.read_report("tokenize")["train"]["rows"]
+    tokenized = update.kept_report("tokenize")["train"]["rows"]
     assert tokenized == past["language_model_rows"] == future["language_model_rows"]
     assert (past["strategy"], future["strategy"]) == ("stratified", "time")
     assert past.keys() == future.keys()
@@ -127,24 +127,25 @@ def test_the_kept_results_are_of_the_committed_run_and_of_the_same_run_split_by_
         assert way.keys() == future["ways"][name].keys(), name
 
 
-def test_the_rendered_report_is_that_of_the_committed_run():
-    wanted = update.committed_md5(update.REPORT)
-    assert update.file_md5(ROOT / update.KEPT_REPORT) == wanted, "run python docs/update.py"
+@pytest.mark.parametrize(("path", "kept"), update.KEPT_FILES.items())
+def test_the_kept_reports_are_those_of_the_committed_run(path, kept):
+    assert update.is_kept(path, kept), "run python docs/update.py"
 
 
-def test_only_the_report_of_the_committed_run_is_kept(tmp_path, monkeypatch):
+def test_only_reports_of_the_committed_run_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr(update, "ROOT", tmp_path)
     monkeypatch.setattr(update, "committed_md5", lambda path: hashlib.md5(b"<p>").hexdigest())
-    for name, text in ((update.REPORT, "<b>"), (update.KEPT_REPORT, "old")):
-        (tmp_path / name).parent.mkdir(parents=True)
-        (tmp_path / name).write_text(text)
-    assert update.update_report(check=True)
-    with pytest.raises(SystemExit, match=r"not the report of dvc\.lock"):
-        update.update_report(check=False)
-    (tmp_path / update.REPORT).write_text("<p>")
-    assert update.update_report(check=False)
-    assert (tmp_path / update.KEPT_REPORT).read_text() == "<p>"
-    assert not update.update_report(check=True)
+    for path in update.KEPT_FILES:
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("<p>")
+    (tmp_path / update.PAGE).write_text("<b>")
+    assert update.update_kept(check=True) == len(update.KEPT_FILES)
+    with pytest.raises(SystemExit, match=r"report\.html: not that of dvc\.lock"):
+        update.update_kept(check=False)
+    (tmp_path / update.PAGE).write_text("<p>")
+    assert update.update_kept(check=False)
+    assert (tmp_path / update.KEPT_PAGE).read_text() == "<p>"
+    assert update.update_kept(check=True) == 0
 
 
 def test_the_picture_of_the_report_is_small():
