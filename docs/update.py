@@ -4,14 +4,22 @@
     python docs/update.py --check    # exit with 1 if something is out of date
     python docs/update.py --keep time   # first keep the present run, split by time, in docs/results
 
+It also keeps docs/results/report.html: the report of the run that dvc.lock names. The picture of it
+is made by hand, when the report looks different::
+
+    chromium --headless=new --no-sandbox --hide-scrollbars --window-size=1280,1060 \\
+      --screenshot=docs/results/report.png docs/results/report.html
+
 A mark is ``<!-- name -->...<!-- /name -->``. Its text comes from dvc.yaml, from the committed
 reports in metrics/, from docs/results/ (what --keep kept of a run), or
 from docs/measured.yaml, where what no report says is written by hand.
 """
 
 import argparse
+import hashlib
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -246,6 +254,42 @@ def stages() -> str:
     return "\n".join(lines)
 
 
+# The report ---------------------------------------------------------------------------------------
+
+REPORT, KEPT_REPORT = "metrics/evaluate/report.html", "docs/results/report.html"
+
+
+def committed_md5(path: str) -> str:
+    """Return the md5 that dvc.lock has for an output of `evaluate`."""
+    outs = read_yaml("dvc.lock")["stages"]["evaluate"]["outs"]
+    return next(out["md5"] for out in outs if out["path"] == path)
+
+
+def file_md5(path: Path) -> str | None:
+    return hashlib.md5(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def update_report(check: bool) -> bool:
+    """Keep the report of the committed run, unless `check`; return whether it was out of date.
+
+    Raises
+    ------
+    SystemExit
+        The report in the workspace is of another run.
+    """
+    wanted = committed_md5(REPORT)
+    if file_md5(ROOT / KEPT_REPORT) == wanted:
+        return False
+    if not check:
+        if file_md5(ROOT / REPORT) != wanted:
+            sys.exit(
+                f"{REPORT}: not the report of dvc.lock; run 'dvc repro' or 'dvc pull evaluate'"
+            )
+        shutil.copyfile(ROOT / REPORT, ROOT / KEPT_REPORT)
+    print(f"{KEPT_REPORT}: {'out of date' if check else 'updated'}")
+    return True
+
+
 # Marks -------------------------------------------------------------------------------------------
 
 
@@ -297,7 +341,7 @@ def main() -> int:
     check = arguments.check
     if arguments.keep:
         keep_result(arguments.keep)
-    stale = 0
+    stale = int(update_report(check))
     for path in documents():
         old = path.read_text(encoding="utf-8")
         if (new := updated(old)) == old:

@@ -1,5 +1,6 @@
 """README.md and docs/ say what is: their figures, tables, links, paths, keys and commands."""
 
+import hashlib
 import importlib.util
 import re
 import shlex
@@ -66,6 +67,7 @@ def test_check_fails_if_a_figure_is_out_of_date(tmp_path, monkeypatch):
     monkeypatch.setattr(update, "documents", lambda: paths)
     monkeypatch.setattr(update, "ROOT", tmp_path)
     monkeypatch.setattr(update, "updated", lambda text: text.replace("Quick start", "Slow start"))
+    monkeypatch.setattr(update, "update_report", lambda check: False)
     monkeypatch.setattr(sys, "argv", ["update.py", "--check"])
     assert update.main() == 1
     assert "Quick" in (tmp_path / "README.md").read_text()
@@ -121,6 +123,30 @@ def test_the_kept_results_are_of_the_committed_run_and_of_the_same_run_split_by_
     assert past.keys() == future.keys()
     for name, way in past["ways"].items():
         assert way.keys() == future["ways"][name].keys(), name
+
+
+def test_the_rendered_report_is_that_of_the_committed_run():
+    wanted = update.committed_md5(update.REPORT)
+    assert update.file_md5(ROOT / update.KEPT_REPORT) == wanted, "run python docs/update.py"
+
+
+def test_only_the_report_of_the_committed_run_is_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr(update, "ROOT", tmp_path)
+    monkeypatch.setattr(update, "committed_md5", lambda path: hashlib.md5(b"<p>").hexdigest())
+    for name, text in ((update.REPORT, "<b>"), (update.KEPT_REPORT, "old")):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text(text)
+    assert update.update_report(check=True)
+    with pytest.raises(SystemExit, match=r"not the report of dvc\.lock"):
+        update.update_report(check=False)
+    (tmp_path / update.REPORT).write_text("<p>")
+    assert update.update_report(check=False)
+    assert (tmp_path / update.KEPT_REPORT).read_text() == "<p>"
+    assert not update.update_report(check=True)
+
+
+def test_the_picture_of_the_report_is_small():
+    assert 20_000 < (ROOT / "docs/results/report.png").stat().st_size < 200_000
 
 
 def test_the_table_of_stages_has_every_stage_and_its_own_parameters():
@@ -241,8 +267,6 @@ def test_dvc_refuses_what_the_documentation_says_in_these_words(tmp_path):
 
 
 def test_the_licence_is_the_unmodified_apache_licence():
-    import hashlib
-
     text = (ROOT / "LICENSE").read_bytes()
     assert hashlib.md5(text).hexdigest() == "3b83ef96387f14655fc854ddc3c6bd57"
 
