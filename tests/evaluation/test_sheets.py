@@ -90,6 +90,12 @@ def test_a_suspect_has_a_column_for_each_field_and_for_each_past_posting():
     assert sheets.suspect_sheet([], ["shop", "memo"]).schema == table.schema
 
 
+def test_a_field_that_has_the_name_of_a_column_of_ours_keeps_a_column_of_its_own():
+    (row,) = sheets.suspect_sheet([SUSPECT], ["probability", "text"]).to_pylist()
+    assert (row["probability"], row["ledger_probability"]) == (0.97, "esso")
+    assert row["ledger_text"] == "fuel"
+
+
 def test_predictions_stand_beside_their_rows_with_the_names_of_the_accounts():
     predictions = pa.table(
         {"row_id": [7], "acct_code": ["b"], "predicted": ["a"], "probability": [1]}

@@ -55,6 +55,8 @@ def ledger_texts(rows: pa.Table, fields: list[str], ledger: pa.Table) -> list[st
     ledger : Table
         As for `in_ledger_spelling`.
     """
+    if not fields:
+        return [""] * rows.num_rows
     blank = pa.array([""] * rows.num_rows, pa.string())
     origin = {name: rows[name] for name in ORIGIN}
     shown = in_ledger_spelling(pa.table({**origin, **dict.fromkeys(fields, blank)}), fields, ledger)

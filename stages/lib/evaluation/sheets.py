@@ -8,7 +8,9 @@ import pyarrow as pa
 from stages.lib.contracts.names import AMOUNT, DATE, LABEL, ORIGIN, ROW_ID
 from stages.lib.evaluation.judging import Judged
 from stages.lib.evaluation.posting import certified_name, posted_rows, target_name
-from stages.lib.review.words import load_words, say_reason
+from stages.lib.evaluation.words import load_words
+from stages.lib.review.words import load_words as load_review_words
+from stages.lib.review.words import say_reason
 
 VENDOR = ("vendor_rows", "vendor_predicted", "vendor_ledger")
 NEAREST = 3
@@ -41,6 +43,12 @@ def prediction_table(coder: Judged, test: pa.Table, known: list[str]) -> pa.Tabl
     return pa.table(columns)
 
 
+def field_columns(fields: list[str]) -> list[str]:
+    """Return the columns of the visible fields: their names, unless a column of ours has one."""
+    own = load_words("en")["titles"]
+    return [f"ledger_{name}" if name in own else name for name in fields]
+
+
 def prediction_sheet(
     predictions: pa.Table, shown: pa.Table, fields: list[str], names: dict[str, str]
 ) -> pa.Table:
@@ -65,7 +73,7 @@ def prediction_sheet(
     columns |= {"predicted": predictions["predicted"], "predicted_name": named("predicted")}
     rest = [name for name in predictions.column_names if name not in (ROW_ID, *columns)]
     columns |= {name: predictions[name] for name in rest}
-    columns |= {name: shown[name] for name in fields if name not in columns}
+    columns |= {key: shown[name] for key, name in zip(field_columns(fields), fields, strict=True)}
     columns |= {name: shown[name] for name in ORIGIN}
     return pa.table({**columns, ROW_ID: shown[ROW_ID]})
 
@@ -73,6 +81,7 @@ def prediction_sheet(
 def suspect_sheet(suspects: list[dict], fields: list[str]) -> pa.Table:
     """Return the suspected rows as a table, as `suspects.suspect_table` lists them."""
     texts, numbers, whole = pa.string(), pa.float64(), pa.int64()
+    fields = field_columns(fields)
     kinds = {
         "probability": numbers,
         "side": texts,
@@ -136,7 +145,7 @@ def reject_sheet(read: pa.Table, cleaned: pa.Table, texts: list[str], say: Calla
 
 def reject_words(language: str) -> Callable[[str], str]:
     """Return what says the reason of a reject in words: those of the review sheet."""
-    words = load_words(language)
+    words = load_review_words(language)
     return lambda reason: say_reason(words, reason or "", {})
 
 
