@@ -7,7 +7,7 @@
 It also keeps docs/results/report.html: the report of the run that dvc.lock names. The picture of it
 is made by hand, when the report looks different::
 
-    chromium --headless=new --no-sandbox --hide-scrollbars --window-size=1280,1060 \\
+    chromium --headless=new --no-sandbox --hide-scrollbars --window-size=1280,944 \\
       --screenshot=docs/results/report.png docs/results/report.html
 
 A mark is ``<!-- name -->...<!-- /name -->``. Its text comes from dvc.yaml, from the committed

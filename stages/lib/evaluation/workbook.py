@@ -125,7 +125,6 @@ def _write_sheet(book, sheet, table: pa.Table, titles: list[str]) -> None:
     sheet.freeze_panes(1, 0)
     sheet.autofilter(0, 0, max(table.num_rows, 1), len(titles) - 1)
     sheet.set_landscape()
-    sheet.fit_to_pages(1, 0)
     sheet.repeat_rows(0)
     sheet.ignore_errors({"number_stored_as_text": EVERYWHERE})
 
