@@ -27,7 +27,7 @@ from stages.lib.contracts.ingest import TRANSACTIONS
 from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.names import SIDES
 from stages.lib.contracts.preprocess import REJECTS as CLEAN_REJECTS
-from stages.lib.contracts.split import side_path
+from stages.lib.contracts.split import SET_ASIDE, side_path
 from stages.lib.contracts.train import CURVES
 from stages.lib.evaluation.comparison import measure
 from stages.lib.evaluation.curves import quality_curves, read_learning_curves
@@ -170,6 +170,7 @@ def facts_of(
     digests = digests_of([*data, CALIBRATION.parent / MANIFEST], experts.models)
     return {
         **ledger_facts(sides, params.ingest.source),
+        "aside": read_table(SET_ASIDE).num_rows,
         "currency": params.evaluate.currency,
         "strategy": params.split.strategy,
         "base_model": plain_name(params.model.name),

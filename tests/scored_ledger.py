@@ -19,7 +19,7 @@ from stages.lib.contracts.ingest import REJECTS_SCHEMA, TRANSACTIONS
 from stages.lib.contracts.names import ORIGIN
 from stages.lib.contracts.preprocess import REJECTS as CLEAN_REJECTS
 from stages.lib.contracts.scores import EXPERTS, SCORED_SIDES, scores_path, scores_table, stage_of
-from stages.lib.contracts.split import side_path
+from stages.lib.contracts.split import SET_ASIDE, SET_ASIDE_SCHEMA, side_path
 from stages.lib.contracts.train import CURVES
 from stages.lib.tables import write_json, write_table
 
@@ -195,6 +195,8 @@ def write_workspace(folder: Path) -> Logits:
             for name in ("majority", "tfidf_chars"):
                 baselines.append(_baseline(name, side, table, generator))
     write_scores(folder, logits)
+    aside = pa.table({"row_id": [5, 6], "reason": ["no date"] * 2}).cast(SET_ASIDE_SCHEMA)
+    write_table(aside, folder / SET_ASIDE)
     write_cross_fitted(folder, codes["train"])
     write_ledger_files(folder, pa.concat_tables(rows).unify_dictionaries())
     write_table(pa.concat_tables(baselines).unify_dictionaries(), folder / PREDICTIONS)

