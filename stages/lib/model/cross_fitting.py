@@ -31,7 +31,7 @@ FOLDS = 4
 # points of accuracy and saves four fifths of the time.
 SMALLER = 4
 # Rows that an index has at most, evenly spaced: a query takes as much longer as it has more.
-PAST_ROWS = 50_000
+PAST_ROWS = 30_000
 
 
 class CrossFitted(NamedTuple):
