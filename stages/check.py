@@ -9,6 +9,7 @@ that read it. Parameters: all.
 """
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -61,18 +62,18 @@ def repository() -> Path:
     return Path(os.environ.get("DVC_ROOT", ".")).resolve()
 
 
-def leads_out(source: str, root: Path) -> str:
-    """Return a line if the path `source` leads out of a copy of the repository at `root`, so that
-    it leads nowhere; else an empty text."""
-    outside = os.path.normpath(root / source)
+def not_in_copy(source: str, root: Path) -> str:
+    """Return a line if the path `source` leads nowhere because this is a copy of the repository
+    at `root`; else an empty text."""
+    there = os.path.normpath(root / source)
     if os.path.isabs(source) or root == Path.cwd() or os.path.exists(source):
         return ""
-    if not os.path.exists(outside) or root in Path(outside).parents:
+    if not os.path.exists(there):
         return ""
-    return (
-        f"there is no {source} here: dvc exp run --temp and the queue run in a copy of the "
-        f"repository, and this path leads out of it; set it to {outside}"
-    )
+    where = f"there is no {source} here: dvc exp run --temp and the queue run in a copy of"
+    if root in Path(there).parents:
+        return f"{where} what git tracks; add -C {shlex.quote(source)}, or --allow-missing"
+    return f"{where} the repository, and this path leads out of it; set it to {there}"
 
 
 def check_history(root: Path) -> list[UserError]:
@@ -100,17 +101,17 @@ def check_source(source: str, lock: Path = Path("dvc.lock")) -> list[UserError]:
     """
     if os.path.exists(source):
         return []
-    outside = leads_out(source, repository())
+    elsewhere = not_in_copy(source, repository())
     stages = read_yaml(lock).get("stages") if lock.exists() else None
     locked = (stages or {}).get("ingest") or {}
     where, problem = "params.yaml: ingest.source", f"there is no file or folder {source}"
     action = "correct the path; patterns such as *.csv belong in ingest.files"
     if source in [dep.get("path") for dep in locked.get("deps") or []]:
-        if outside:
-            print(f"check: {where}: {outside}", file=sys.stderr)
+        if elsewhere:
+            print(f"check: {where}: {elsewhere}", file=sys.stderr)
         return []
-    if outside:
-        return [UserError("file-not-found", where, outside)]
+    if elsewhere:
+        return [UserError("file-not-found", where, elsewhere)]
     return [UserError("file-not-found", where, problem, action)]
 
 

@@ -112,6 +112,17 @@ def test_a_path_that_leads_out_of_a_copy_of_the_repository_is_named(copy, tmp_pa
     assert str(tmp_path / "ledger") in capsys.readouterr().err
 
 
+def test_a_ledger_that_git_does_not_track_is_named_where_a_copy_lacks_it(copy, tmp_path, capsys):
+    (tmp_path / "repository/data/장부 1").mkdir(parents=True)
+    (error,) = check_source("data/장부 1")
+    assert (error.code, error.where) == ("file-not-found", "params.yaml: ingest.source")
+    assert "what git tracks; add -C 'data/장부 1', or --allow-missing" in str(error)
+    (copy / "dvc.lock").write_text("stages: {ingest: {deps: [{path: data/장부 1}]}}\n")
+    assert check_source("data/장부 1") == []
+    assert "add -C 'data/장부 1'" in capsys.readouterr().err
+    assert check_source("data/raw")[0].action  # which is nowhere
+
+
 def test_an_experiment_that_a_shallow_clone_would_lose_is_refused(copy, tmp_path, monkeypatch):
     def git(*words: str) -> None:
         who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
