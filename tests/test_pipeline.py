@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from project import ROOT, files, locked_outputs, run, stages_that_ran
-from small_ledger import ACCOUNTS, ledger_rows, write_new_rows
+from project import ROOT, clone_project, files, locked_outputs, run, stages_that_ran
+from small_ledger import ACCOUNTS, ledger_rows, write_ledger, write_new_rows
 
 from stages.lib.tables import read_table
 
@@ -187,3 +187,53 @@ def test_new_rows_get_the_account_and_the_probability_that_they_had_as_test_rows
     assert predict(reproduced, "--verify", tmp_path / "coded.csv").returncode == 0
     assert run(["git", "status", "--porcelain"], reproduced).stdout == ""
     assert "up to date" in dvc("status", reproduced)
+
+
+# The month
+
+
+def fill_in(path: Path, account: str) -> None:
+    """Correct the first row of a coded sheet, as a person does."""
+    from ledger_files import write_xlsx
+    from python_calamine import CalamineWorkbook
+
+    header, first, *rest = CalamineWorkbook.from_path(path).get_sheet_by_index(0).to_python()
+    first[header.index("corrected")] = account
+    path.unlink()
+    write_xlsx(path, {"rows": [header, first, *rest]})
+
+
+@pytest.mark.slow
+def test_the_lines_of_the_page_about_the_month_run_in_their_order(copy, tmp_path):
+    page = (copy / "docs/month.md").read_text(encoding="utf-8")
+    lines = "".join(re.findall(r"^```sh\n(.*?)^```", page, re.S | re.M)).splitlines()
+    assert len(lines) == 18
+    run(["git", "init", "-q", "--bare", str(tmp_path / "hub")], copy)
+    run(["git", "remote", "add", "origin", str(tmp_path / "hub")], copy)
+    run(["git", "push", "-q", "-u", "origin", "HEAD"], copy)
+    dvc(f"remote add -d store {tmp_path / 'store'}", copy)
+    commit(copy)
+    rows = [[*row[:1], f"2019-01-{i % 28 + 1:02}", *row[2:]] for i, row in enumerate(ledger_rows())]
+    for folder in ("new", "posted"):
+        (copy / folder).mkdir()
+    write_new_rows(copy / "new/2019-01.csv", rows)
+    write_ledger(copy / "posted/2019-01.csv", rows)
+    said, models = {}, {}
+    for line in lines:
+        if "stages.learn" in line:
+            fill_in(copy / "coded.xlsx", "0101")
+        done = run(["bash", "-c", line], copy)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        said[line] = done.stdout + done.stderr
+        if line.startswith("dvc artifacts get"):
+            models[line.rpartition("/")[2]] = files(
+                copy / f"released/{line.rpartition('/')[2]}", "."
+            )
+    before, compared = (said[line] for line in lines if "stages.month" in line)
+    assert "released/january: 60 rows count" in before and "2019-01  60" in before
+    assert re.search(r"^models: \d+ rows count; \d+ others do not", compared, re.M)
+    assert re.search(r"^2019-01: \d+ rows that neither has learned", compared, re.M)
+    assert "McNemar, p = " in compared
+    # January is what it was, February learned more, and rolling back brings January's bytes.
+    assert models["january"] != models["february"] and models["january"] == models["again"]
+    assert models["february"] == files(copy / "models", ".")

@@ -64,7 +64,7 @@ def test_a_single_month_has_no_line_for_all_months():
 
 
 def test_drift_and_the_reasons_of_a_retraining_are_named():
-    new = {f"{code:04}": 1 for code in range(12)}
+    new = {**{f"{code:04}": 1 for code in range(11)}, "0900": 1200}
     lines = model_lines(
         "models",
         report(
@@ -74,11 +74,11 @@ def test_drift_and_the_reasons_of_a_retraining_are_named():
         ),
     )
     assert lines[3].startswith(
-        "accounts that the model never learned: 0000 (1 rows), 0001 (1 rows)"
+        "rows with accounts that the model never learned: 0900 (1,200), 0000 (1), 0001 (1)"
     )
-    assert lines[3].endswith("0009 (1 rows) and 2 more")
+    assert lines[3].endswith("0008 (1) and 2 more")
     assert lines[4:] == [
-        "accounts that are no longer used: 소모품 (8 rows expected)",
+        "accounts no longer used, with the rows to be expected: 소모품 (8)",
         "a retraining is due:",
         "  it is old",
         "  it is slow",

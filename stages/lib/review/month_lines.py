@@ -47,9 +47,12 @@ def table_lines(rows: list[list[str]]) -> list[str]:
     ]
 
 
-def _listed(texts: list[str]) -> str:
-    rest = len(texts) - NAMED
-    return ", ".join(texts[:NAMED]) + (f" and {rest:,} more" if rest > 0 else "")
+def _listed(accounts: Mapping[str, float]) -> str:
+    """Return accounts with their rows, those with most rows first."""
+    ordered = sorted(accounts.items(), key=lambda pair: (-pair[1], pair[0]))
+    rest = len(ordered) - NAMED
+    said = ", ".join(f"{code} ({rows:,.0f})" for code, rows in ordered[:NAMED])
+    return said + (f" and {rest:,} more" if rest > 0 else "")
 
 
 def model_lines(folder: str, found: Mapping) -> list[str]:
@@ -73,11 +76,9 @@ def model_lines(folder: str, found: Mapping) -> list[str]:
         cells.append(month_cells("all months", found["all_months"]))
     lines += table_lines([list(COLUMNS), *cells])
     if accounts := found["all_months"]["new_accounts"]:
-        said = [f"{code} ({rows:,} rows)" for code, rows in accounts.items()]
-        lines.append(f"accounts that the model never learned: {_listed(said)}")
+        lines.append(f"rows with accounts that the model never learned: {_listed(accounts)}")
     if unused := found["unused_accounts"]:
-        said = [f"{code} ({rows:.0f} rows expected)" for code, rows in unused.items()]
-        lines.append(f"accounts that are no longer used: {_listed(said)}")
+        lines.append(f"accounts no longer used, with the rows to be expected: {_listed(unused)}")
     if not found["reasons"]:
         return [*lines, "nothing shows that a retraining is due"]
     return [*lines, "a retraining is due:", *(f"  {reason}" for reason in found["reasons"])]
