@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from project import ROOT, clone_project, files, locked_outputs, run, stages_that_ran
+from project import ROOT, files, locked_outputs, run, stages_that_ran
 from small_ledger import ACCOUNTS, ledger_rows, write_ledger, write_new_rows
 
 from stages.lib.tables import read_table
@@ -212,7 +212,7 @@ def test_the_lines_of_the_page_about_the_month_run_in_their_order(copy, tmp_path
     run(["git", "remote", "add", "origin", str(tmp_path / "hub")], copy)
     run(["git", "push", "-q", "-u", "origin", "HEAD"], copy)
     dvc(f"remote add -d store {tmp_path / 'store'}", copy)
-    commit(copy)
+    commit(copy, "results")
     rows = [[*row[:1], f"2019-01-{i % 28 + 1:02}", *row[2:]] for i, row in enumerate(ledger_rows())]
     for folder in ("new", "posted"):
         (copy / folder).mkdir()
