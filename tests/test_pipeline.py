@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from project import ROOT, files, locked_outputs, run, stages_that_ran
+from s3_server import commit
 from small_ledger import ACCOUNTS, ledger_rows, write_ledger, write_new_rows
 
 from stages.lib.tables import read_table
