@@ -226,6 +226,13 @@ def test_the_documented_line_mends_the_workspace_however_an_experiment_ends(copy
         assert outputs(copy) == before
         assert (copy / "dvc.lock").read_text() == lock
     assert "up to date" in dvc("status", copy)
+    if committed:
+        *_, line = documented_lines("experiments", "dvc gc")
+        dvc(f"{line.removeprefix('dvc ')} --force", copy)
+        break_off("failed", copy)
+        (line,) = documented_lines("experiments", "git restore")
+        assert run(["sh", "-c", line], copy, DVC_SITE_CACHE_DIR=f"{copy}-dvc").returncode == 0
+        assert outputs(copy) == before and "up to date" in dvc("status", copy)
     change = "-S params_train.yaml:evaluate.bootstrap_resamples=200"
     assert stages_that_ran(dvc(f"exp run {change}", copy)) == ["check", "evaluate"]
 
