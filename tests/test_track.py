@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
-from project import ROOT, environment
+from project import ROOT, environment, run
 from s3_server import die_with_parent, free_ports
 from small_experiments import without_cache, write_experiments
 from test_requirements import normalized, pins
@@ -64,7 +64,6 @@ def refusal(done: subprocess.CompletedProcess) -> str:
 @pytest.mark.parametrize(
     ("variables", "line"),
     [
-        ({}, "error[not-installed]: mlflow: is not installed; pip install -r requirements-mlflow"),
         ({"MLFLOW_TRACKING_URI": ""}, "error[no-server]: MLFLOW_TRACKING_URI: is not set; export"),
         ({"MLFLOW_TRACKING_URI": "sqlite:///a"}, "error[no-server]: MLFLOW_TRACKING_URI: is 'sqli"),
     ],
@@ -72,6 +71,16 @@ def refusal(done: subprocess.CompletedProcess) -> str:
 def test_what_is_missing_is_said_with_the_command_that_mends_it(tmp_path, variables, line):
     given = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", **variables}
     assert refusal(track(tmp_path, **given)).startswith(line)
+
+
+def test_without_the_package_the_command_that_installs_it_is_said(tmp_path):
+    hidden = "import runpy, sys; sys.modules['mlflow'] = None; sys.argv = ['track'];"
+    hidden += "runpy.run_module('stages.track', run_name='__main__')"
+    address = {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "PYTHONPATH": str(ROOT)}
+    done = run([sys.executable, "-c", hidden], tmp_path, **address)
+    assert refusal(done) == (
+        "error[not-installed]: mlflow: is not installed; pip install -r requirements-mlflow.txt"
+    )
 
 
 def test_a_password_in_an_address_is_never_shown():
@@ -190,16 +199,16 @@ def test_each_experiment_and_the_workspace_are_sent_once(team):
         "rank32": 1,
         "rank8": 1,
     }
-    (run,) = runs["rank32"]
-    assert len(revision) == 40 and run["tags"]["dvc.experiment"] == "rank32"
-    assert run["status"] == "FINISHED" and run["files"] == ["report.html"]
-    assert run["metrics"] == {"accuracy": 0.5, "val_loss": 1 / 32}
-    assert run["val_loss"] == [[50, 2.5], [100, 1 / 32]]
-    assert run["params"]["lora.r"] == "32" and run["params"]["ingest.columns.적요.role"] == "text"
-    assert run["tags"]["dvc.md5.models.train"].endswith(".dir")
+    (sent,) = runs["rank32"]
+    assert len(revision) == 40 and sent["tags"]["dvc.experiment"] == "rank32"
+    assert sent["status"] == "FINISHED" and sent["files"] == ["report.html"]
+    assert sent["metrics"] == {"accuracy": 0.5, "val_loss": 1 / 32}
+    assert sent["val_loss"] == [[50, 2.5], [100, 1 / 32]]
+    assert sent["params"]["lora.r"] == "32" and sent["params"]["ingest.columns.적요.role"] == "text"
+    assert sent["tags"]["dvc.md5.models.train"].endswith(".dir")
     # Nothing of the user, of this machine, or of the rules of review.
     told = str(runs)
-    assert "kim" not in told and str(Path.home()) not in told and run["user"] == "unknown"
+    assert "kim" not in told and str(Path.home()) not in told and sent["user"] == "unknown"
 
 
 @pytest.mark.slow
@@ -221,9 +230,9 @@ def test_the_model_is_sent_if_asked_and_an_interrupted_run_is_sent_anew(team):
     (name,) = ask(server, "models")
     assert ask(server, "models")[name][0]["status"] == "RUNNING"
     assert track(repository, *place, "--with-model", **server).returncode == 0
-    (run,) = ask(server, "models")[name]
-    assert run["status"] == "FINISHED"
-    assert run["files"] == ["models/train/adapter.bin", "report.html"]
+    (sent,) = ask(server, "models")[name]
+    assert sent["status"] == "FINISHED"
+    assert sent["files"] == ["models/train/adapter.bin", "report.html"]
 
 
 @pytest.mark.slow
