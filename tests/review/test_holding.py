@@ -132,7 +132,7 @@ def test_a_retraining_is_due_if_more_rows_have_new_accounts_than_the_training_ro
     # No account has one training row, so 1 of 101 rows: of 20, 2 or more with 0.017, 1 with 0.18.
     now = month(20, 15, **{"비품": 1, "0900": 1})
     assert reasons_to_retrain({"2019-01": now}, now, 0.95, TRAINED) == [
-        "2 of 20 rows have an account that the model never learned (10.0%); 1.0% were to be "
+        "2 of 20 rows have an account that the model never learned (10.00%); 0.99% were to be "
         "expected (exact binomial test, p = 0.017)"
     ]
     often = {"0101": 80, **dict.fromkeys(map(str, range(20)), 1)}

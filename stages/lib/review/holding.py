@@ -154,7 +154,7 @@ def reasons_to_retrain(
     if p <= RISK:
         reasons.append(
             f"{new:,} of {total['rows']:,} rows have an account that the model never learned "
-            f"({new / total['rows']:.1%}); {expected:.1%} were to be expected (exact binomial "
+            f"({new / total['rows']:.2%}); {expected:.2%} were to be expected (exact binomial "
             f"test, p = {p:.2g})"
         )
     return reasons
