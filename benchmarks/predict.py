@@ -24,11 +24,11 @@ from stages.lib.coding import MODELS, load_coder
 from stages.lib.contracts.ingest import TRANSACTIONS
 from stages.lib.contracts.scores import LANGUAGE_MODEL
 from stages.lib.model import scoring
+from stages.lib.params.coding import SECTIONS
 from stages.lib.params.files import load_params
 from stages.lib.review import coding_run
 from stages.lib.review.writing import ENDINGS
 from stages.lib.tables import read_table
-from stages.predict import SECTIONS
 
 
 def with_own_titles(params: SimpleNamespace) -> SimpleNamespace:

@@ -23,26 +23,12 @@ from types import SimpleNamespace
 
 from stages.lib.coding import MODELS
 from stages.lib.errors import UserError
-from stages.lib.params.feature import FeatureParams
+from stages.lib.params.coding import SECTIONS
 from stages.lib.params.files import load_params
-from stages.lib.params.ingest import IngestParams
-from stages.lib.params.model import ModelTrust
-from stages.lib.params.predict import PredictParams
-from stages.lib.params.preprocess import PreprocessParams
-from stages.lib.params.score import ScoreParams
 from stages.lib.process import run_stage
 from stages.lib.review.holding import model_report, months_of, paired
 from stages.lib.review.month_lines import comparison_lines, model_lines
 from stages.lib.review.posted_rows import code_posted, read_posted
-
-SECTIONS = {
-    "ingest": IngestParams,
-    "preprocess": PreprocessParams,
-    "feature": FeatureParams,
-    "score": ScoreParams,
-    "model": ModelTrust,
-    "predict": PredictParams,
-}
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -28,26 +28,14 @@ from pydantic import ValidationError
 from stages.lib.coding import MODELS
 from stages.lib.errors import UserError
 from stages.lib.ledger.new_rows import find_new_files
-from stages.lib.params.feature import FeatureParams
+from stages.lib.params.coding import SECTIONS
 from stages.lib.params.files import load_params
 from stages.lib.params.ingest import IngestParams
-from stages.lib.params.model import ModelTrust
 from stages.lib.params.predict import PredictParams
-from stages.lib.params.preprocess import PreprocessParams
-from stages.lib.params.score import ScoreParams
 from stages.lib.process import run_stage
 from stages.lib.review.audit import audit_path, verify
 from stages.lib.review.coding_run import Done, code_files
 from stages.lib.review.writing import check_ending
-
-SECTIONS = {
-    "ingest": IngestParams,
-    "preprocess": PreprocessParams,
-    "feature": FeatureParams,
-    "score": ScoreParams,
-    "model": ModelTrust,
-    "predict": PredictParams,
-}
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 from small_ledger import HEADER
 
 from stages.lib.coding import MODELS
+from stages.lib.params.coding import SECTIONS
 from stages.lib.params.files import load_params
 from stages.lib.review.coding_run import Done, code_files
-from stages.predict import SECTIONS
 
 PLACE = {name: place for place, name in enumerate(HEADER)}
 

@@ -140,7 +140,7 @@ def use_packed_attention(model: nn.Module, section: str, attention: Callable | N
     section : str
         Of the parameters that ask for it.
     attention : callable or None
-        Stands in for `varlen_attention`.
+        Used in place of `varlen_attention`.
 
     Raises
     ------
