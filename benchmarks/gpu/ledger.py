@@ -101,7 +101,7 @@ def measure(kit: Path, which: str, seconds: float, tiny: bool) -> dict[str, obje
     training = section.model_copy(
         update={
             "packed": True,
-            "train_batch_tokens": 512 if tiny else 4096,
+            "train_batch_tokens": 192 if tiny else 4096,
             "num_train_epochs": PASSES[which],
             "learning_rate": 2.5e-3,
             "warmup_steps": 2 if tiny else 40,
