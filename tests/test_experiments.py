@@ -195,7 +195,9 @@ def test_the_documented_line_mends_the_workspace_however_an_experiment_ends(copy
         commit_of_another_machine(copy)
     for how in ends:
         break_off(how, copy)
-        (line,) = documented_lines("experiments", "git reset")
+        (line,) = [
+            line for line in documented_lines("experiments", "git read-tree") if "repro" in line
+        ]
         done = run(["sh", "-c", line], copy, DVC_SITE_CACHE_DIR=f"{copy}-dvc")
         assert done.returncode == 0, done.stderr
         assert stages_that_ran(done.stdout) == []
@@ -206,7 +208,7 @@ def test_the_documented_line_mends_the_workspace_however_an_experiment_ends(copy
         *_, line = documented_lines("experiments", "dvc gc")
         dvc(f"{line.removeprefix('dvc ')} --force", copy)
         break_off("failed", copy)
-        (line,) = documented_lines("experiments", "git restore")
+        _, line = documented_lines("experiments", "git read-tree")
         assert run(["sh", "-c", line], copy, DVC_SITE_CACHE_DIR=f"{copy}-dvc").returncode == 0
         assert outputs(copy) == before and "up to date" in dvc("status", copy)
     change = "-S params_train.yaml:evaluate.bootstrap_resamples=200"
