@@ -248,7 +248,7 @@ def handed_over(first, tmp_path_factory):
 def test_a_colleague_with_nothing_but_a_clone_runs_what_depends_on_the_model_only(handed_over):
     _, colleague, printed = handed_over
     assert stages_that_ran(printed) == MODEL
-    assert not (colleague / "data/ingest").exists()
+    assert not (colleague / "metrics/ingest/report.json").exists()
 
 
 def test_an_experiment_reaches_another_clone_with_its_model(handed_over, tmp_path):

@@ -167,7 +167,10 @@ def measure(variant: dict, tiny: bool, steps: int) -> dict[str, float]:
             "gradient_accumulation_steps": 1,
         }
     )
-    zero2 = params.deepspeed.model_copy(update={"enabled": bool(variant.get("zero2"))})
+    bf16 = params.deepspeed.bf16.model_copy(update={"enabled": True})
+    zero2 = params.deepspeed.model_copy(
+        update={"enabled": bool(variant.get("zero2")), "bf16": bf16}
+    )
     peak = matrix_peak()
     model = make_model(shape, variant)
     n_weights = model.n_weights
