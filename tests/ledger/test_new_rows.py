@@ -31,6 +31,7 @@ from stages.lib.params.ingest import IngestParams
 
 DATA = Path(__file__).parents[1] / "data"
 BLANK = [""] * len(HEADER)
+ACCOUNT, NAME = HEADER.index("Account"), HEADER.index("Account name")
 ROWS = [row(memo=f"thing {i}", vendor=f"Shop {i % 3}", amount=str(i), account=f"010{i % 4}")
         for i in range(12)]  # fmt: skip
 
@@ -382,3 +383,17 @@ def test_posted_rows_have_the_account_of_all_its_columns(tmp_path):
     )
     base, reasons, _ = read_posted_rows(str(tmp_path / "new.csv"), params)
     assert base["acct_code"].to_pylist() == ["4100-02", "4100-03", "4200"] and not reasons
+
+
+def test_posted_rows_need_the_account_and_not_its_name(tmp_path):
+    kept = [place for place, name in enumerate(HEADER) if name != HEADER[NAME]]
+    rows = [[line[place] for place in kept] for line in [HEADER, *ROWS]]
+    (tmp_path / "new.csv").write_text(csv_text(rows))
+    base, reasons, _ = read_posted_rows(str(tmp_path / "new.csv"), sections())
+    assert base["acct_code"].to_pylist() == [line[ACCOUNT] for line in ROWS] and not reasons
+    kept.remove(ACCOUNT)
+    (tmp_path / "new.csv").write_text(
+        csv_text([[line[p] for p in kept] for line in [HEADER, *ROWS]])
+    )
+    with refused("header-not-found", "account"):
+        read_posted_rows(str(tmp_path / "new.csv"), sections())

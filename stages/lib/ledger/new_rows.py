@@ -253,7 +253,8 @@ def read_posted_rows(source: str, params: SimpleNamespace) -> tuple[pa.Table, Co
     """Return the rows of a file or folder of posted transactions, as a base table with accounts,
     the reasons why others cannot be used, with their numbers, and remarks about its values.
 
-    The files must have the columns that new rows must have, and the account.
+    The files must have the columns that new rows must have, and the account. The account's name
+    may be missing.
 
     Parameters
     ----------
@@ -273,7 +274,8 @@ def read_posted_rows(source: str, params: SimpleNamespace) -> tuple[pa.Table, Co
     ingest = select_columns(params.ingest, {*ingest.columns, *labels}).model_copy(
         update={"source": source, "max_reject_fraction": 1.0, "required": required}
     )
-    optional = set(ingest.columns) - shaping_columns(params.ingest, params.feature) - labels
+    accounts = {name for name in labels if params.ingest.columns[name].role != "label_name"}
+    optional = set(ingest.columns) - shaping_columns(params.ingest, params.feature) - accounts
     preprocess = params.preprocess.model_copy(update={"max_reject_fraction": 1.0})
     ledger = read_ledger(ingest, optional=optional)
     try:
