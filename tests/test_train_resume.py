@@ -161,32 +161,50 @@ def test_no_checkpoint_of_other_libraries_is_found(tokenized, monkeypatch):
     assert scratch_name(tokenized) != before
 
 
-def _child(folder: Path, log: Path, cpu_seconds: float) -> None:
+def _kill_after_step(step: int, share: float) -> None:
+    """End this process after a share of a step's CPU time, from the loss of its step `step` on.
+
+    The length of a step is that of the steps before, checkpoints included, of this process alone.
+    """
+    sound, moments = training_loop.label_loss, []
+
+    def counted(*arguments, **settings):
+        if torch.is_grad_enabled():
+            moments.append(time.process_time())
+            if len(moments) == step:
+                length = (moments[-1] - moments[0]) / (step - 1)
+                # Nothing handles this signal: the process ends between two instructions.
+                signal.setitimer(signal.ITIMER_PROF, max(share * length, 1e-6))
+        return sound(*arguments, **settings)
+
+    training_loop.label_loss = counted
+
+
+def _child(folder: Path, log: Path, step: int, share: float) -> None:
     os.chdir(folder)
     with log.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     torch.set_num_threads(1)
-    if cpu_seconds:  # nothing handles this signal: the process ends between two instructions
-        signal.setitimer(signal.ITIMER_PROF, cpu_seconds)
-    start = time.process_time()
-    try:
-        exit_as_a_stage(train.main)
-    finally:
-        print(f"CPU seconds: {time.process_time() - start}", flush=True)
+    if step:
+        _kill_after_step(step, share)
+    exit_as_a_stage(train.main)
 
 
 @pytest.fixture
 def forked(monkeypatch):
-    """Return a function that trains in a process, and returns its exit code and output."""
+    """Return a function that trains in a process, and returns its exit code and output.
+
+    It dies in its step `step`, if it has so many steps to do.
+    """
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["stages.train", "dvclive", "deepspeed", "test_train_resume"])
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
 
-    def start(folder: Path, cpu_seconds: float = 0):
+    def start(folder: Path, step: int = 0, share: float = 0.0):
         log = folder / "train.log"
-        process = server.Process(target=_child, args=(folder, log, cpu_seconds))
+        process = server.Process(target=_child, args=(folder, log, step, share))
         process.start()
         process.join()
         return process.exitcode, log.read_text(encoding="utf-8")
@@ -196,19 +214,13 @@ def forked(monkeypatch):
 
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments_change_nothing(tokenized, forked, trained, tmp_path):
-    """Moments are drawn in CPU time, from the start to behind the end of a run that is not killed.
-
-    A checkpoint is saved after every second step of ten, so many of them fall into a save.
-    """
+    """Moments lie within two steps of a drawn one of ten; every second step saves a checkpoint."""
     draw = random.Random(42)
-    code, log = forked(copy_of(tokenized, tmp_path / "whole"))
-    assert code == 0, log
-    whole = float(log.rpartition("CPU seconds: ")[2])
     folder = copy_of(tokenized, tmp_path / "project")
     kills, resumed, finished = 0, 0, 0
     while kills < 20 or not finished:
-        seconds = draw.uniform(0.05, 1.2) * whole if kills < 20 else 0
-        code, log = forked(folder, cpu_seconds=seconds)
+        step = draw.randint(2, 7) if kills < 20 else 0
+        code, log = forked(folder, step, draw.uniform(0, 2))
         resumed += "resuming from" in log
         if code == -signal.SIGPROF:
             kills += 1
@@ -218,7 +230,7 @@ def test_twenty_kills_at_random_moments_change_nothing(tokenized, forked, traine
         assert results(folder) == results(trained)
         shutil.rmtree(folder / "models")  # as dvc does before it runs the stage again
         shutil.rmtree(folder / "metrics/train")
-    assert resumed >= 3
+    assert resumed >= 8
 
 
 @pytest.mark.slow
