@@ -27,7 +27,7 @@ from stages.lib.errors import UserError, UserErrors
 from stages.lib.model.base_model import pin_revision
 from stages.lib.model.checkpoints import loaded_code, scratch_folder
 from stages.lib.model.deepspeed_config import compile_nothing, configure_deepspeed
-from stages.lib.model.devices import check_bfloat16, check_packed
+from stages.lib.model.devices import check_bfloat16, check_packed, device_name
 from stages.lib.model.fused_layers import cannot_be_fused, fuse_layers
 from stages.lib.model.manifest import library_versions
 from stages.lib.model.optimizer import configure_optimizer
@@ -107,8 +107,9 @@ def train(params: SimpleNamespace, deepspeed: dict | None, sides: dict, scratch:
         use_packed_attention(model, "training")
     threads = cpu_threads(training.threads)
     torch.set_num_threads(threads)
+    fused = fuse(model, params.deepspeed, training.packed)
     alone = deepspeed is None and launched_processes()[0] == 1
-    row_threads = threads if fuse(model, params.deepspeed) and alone else 1
+    row_threads = threads if fused and alone and not training.packed else 1
     bf16 = params.model.dtype == "bfloat16"
     arguments = training_arguments(training, deepspeed, bf16, scratch)
     optimizer = partial(configure_optimizer, training=training)
@@ -120,9 +121,9 @@ def train(params: SimpleNamespace, deepspeed: dict | None, sides: dict, scratch:
     leave_process_group()
 
 
-def fuse(model: torch.nn.Module, deepspeed: DeepSpeedParams) -> bool:
+def fuse(model: torch.nn.Module, deepspeed: DeepSpeedParams, packed: bool) -> bool:
     """Fuse the decoder layers where that is possible and faster, and tell whether it was done."""
-    if torch.cuda.is_available():  # a GPU has better kernels for attention
+    if device_name() == "cuda" and not packed:  # a GPU has better kernels for padded rows
         return False
     reason = cannot_be_fused(model)
     if deepspeed.enabled and deepspeed.zero_optimization.stage == 3:

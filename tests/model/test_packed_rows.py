@@ -11,6 +11,7 @@ from torch import nn
 
 from stages.lib.model import packed_rows
 from stages.lib.model.batches import pad_right
+from stages.lib.model.fused_layers import fuse_layers
 from stages.lib.model.packed_rows import (
     batches_of_packed_rows,
     cannot_be_packed,
@@ -32,18 +33,33 @@ def logits_and_gradients(model: nn.Module, inputs: dict) -> list[torch.Tensor]:
 
 @pytest.mark.parametrize("tokens", [18, 64])
 @pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
 @pytest.mark.parametrize("kind", ["llama", "qwen3"])
-def test_logits_and_gradients_are_those_of_padded_rows(kind, checkpointing, tokens):
+def test_logits_and_gradients_are_those_of_padded_rows(kind, fused, checkpointing, tokens):
     """Grouped queries in both; norms of query and key in Qwen3."""
     model = with_adapters(base_model(kind)).train()
     if checkpointing:
         model.activation_checkpointing_enable({"use_reentrant": False})
     expected = logits_and_gradients(model, pad_right(ROWS))
     use_packed_attention(model, "training", plain_attention)
+    if fused:
+        fuse_layers(model)
     for inputs in (pack_rows(ROWS, tokens), pad_right(ROWS)):
         found = logits_and_gradients(model, inputs)
         for one, other in zip(found, expected, strict=True):
             torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-4)
+
+
+def test_fused_layers_take_them_without_the_layers_own_forward():
+    model = with_adapters(base_model("qwen3")).train()
+    use_packed_attention(model, "training", plain_attention)
+    expected = logits_and_gradients(model, pack_rows(ROWS, 64))
+    for layer in model.get_decoder().layers:
+        layer.forward = None
+    fuse_layers(model)
+    found = logits_and_gradients(model, pack_rows(ROWS, 64))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-4)
 
 
 def test_the_reference_attends_within_rows_alone():

@@ -99,7 +99,7 @@ def load_trained_model(
     if packed:
         use_packed_attention(model, "score")
     device = device_name()
-    if device == "cpu" and cannot_be_fused(model) is None:
+    if (device == "cpu" or packed) and cannot_be_fused(model) is None:
         fuse_layers(model)
     accounts = [entry["acct_code"] for entry in label_map["accounts"]]
     return TrainedModel(model.to(device).eval(), accounts, packed)
