@@ -27,7 +27,7 @@ from stages.lib.errors import UserError, UserErrors
 from stages.lib.model.base_model import pin_revision
 from stages.lib.model.checkpoints import loaded_code, scratch_folder
 from stages.lib.model.deepspeed_config import compile_nothing, configure_deepspeed
-from stages.lib.model.devices import check_bfloat16, check_packed, device_name
+from stages.lib.model.devices import check_bfloat16, check_compiler, check_packed, device_name
 from stages.lib.model.fused_layers import cannot_be_fused, fuse_layers
 from stages.lib.model.manifest import library_versions
 from stages.lib.model.optimizer import configure_optimizer
@@ -69,6 +69,8 @@ def main() -> None:
     check_bfloat16(params.model, params.deepspeed)
     if params.training.packed:
         check_packed("training", params.model.dtype)
+    if params.training.compile:
+        check_compiler()
     deepspeed = configure_deepspeed(params.deepspeed, params.training)
     sides = {side: load_side(side) for side in ("train", "val")}
     if not (INPUT / LABEL_MAP).is_file():
@@ -107,7 +109,7 @@ def train(params: SimpleNamespace, deepspeed: dict | None, sides: dict, scratch:
         use_packed_attention(model, "training")
     threads = cpu_threads(training.threads)
     torch.set_num_threads(threads)
-    fused = fuse(model, params.deepspeed, training.packed)
+    fused = fuse(model, params.deepspeed, training)
     alone = deepspeed is None and launched_processes()[0] == 1
     row_threads = threads if fused and alone and not training.packed else 1
     bf16 = params.model.dtype == "bfloat16"
@@ -121,15 +123,28 @@ def train(params: SimpleNamespace, deepspeed: dict | None, sides: dict, scratch:
     leave_process_group()
 
 
-def fuse(model: torch.nn.Module, deepspeed: DeepSpeedParams, packed: bool) -> bool:
-    """Fuse the decoder layers where that is possible and faster, and tell whether it was done."""
-    if device_name() == "cuda" and not packed:  # a GPU has better kernels for padded rows
+def fuse(model: torch.nn.Module, deepspeed: DeepSpeedParams, training: TrainingParams) -> bool:
+    """Fuse the decoder layers where that is possible and faster, and tell whether it was done.
+
+    Raises
+    ------
+    UserError
+        They are to be compiled, and cannot be fused.
+    """
+    if device_name() == "cuda" and not training.packed:  # it has better kernels for padded rows
         return False
     reason = cannot_be_fused(model)
     if deepspeed.enabled and deepspeed.zero_optimization.stage == 3:
         reason = "ZeRO stage 3 gathers the weights module by module"
     if reason is None:
-        fuse_layers(model)
+        fuse_layers(model, training.compile)
+    elif training.compile:
+        raise UserError(
+            "cannot-compile",
+            "params_train.yaml: training.compile",
+            f"only fused decoder layers are compiled, and {reason}",
+            "set it to false",
+        )
     elif is_main_process():
         print(f"the decoder layers are not fused, which is slower: {reason}", flush=True)
     return reason is None

@@ -40,6 +40,23 @@ def test_they_give_the_adapter_of_padded_rows(padded, tokenized, tmp_path, on_a_
     assert_alike(padded, folder)
 
 
+@pytest.mark.slow
+def test_compiled_layers_give_the_adapter_of_padded_rows(padded, tokenized, tmp_path, on_a_cpu):
+    values = {**ONE_STEP, **PACKED, "training__compile": True}
+    folder = copy_of(tokenized, tmp_path / "project", **values)
+    train_in(folder)
+    assert_alike(padded, folder)
+
+
+def test_layers_that_cannot_be_fused_are_not_compiled(tokenized, tmp_path, on_a_cpu, monkeypatch):
+    monkeypatch.setattr(train, "check_compiler", lambda: None)
+    values = {**ONE_STEP, **PACKED, "training__compile": True, "lora__lora_dropout": 0.1}
+    folder = copy_of(tokenized, tmp_path / "project", **values)
+    with refused("cannot-compile", "training.compile", "lora.lora_dropout is above 0"):
+        train_in(folder)
+    assert not (folder / "models/train").exists()
+
+
 def test_an_interrupted_one_resumes_and_ends_in_the_same_bytes(
     tokenized, tmp_path, on_a_cpu, monkeypatch, capfd
 ):

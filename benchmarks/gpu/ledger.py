@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, set_seed
 from transformers.utils import logging
 
 from benchmarks.gpu.machine import WARM_UP_STEPS, Clock, Rows, device, peak_memory, row_attention
-from benchmarks.gpu.training import train
+from benchmarks.gpu.training import fuse_or_stop, train
 from stages.lib.model.base_model import resolve_base_model
 from stages.lib.model.label_head import LabelHead, load_base_model
 from stages.lib.model.packed_rows import use_packed_attention
@@ -68,6 +68,7 @@ def make_model(token_ids: list[int], tokens: np.ndarray, tiny: bool) -> torch.nn
         model = load_base_model(resolve_base_model(base), base, token_ids)
     model = apply_peft_adapters(model.to(device()).train(), params.lora, base)
     use_packed_attention(model, "training", row_attention())
+    fuse_or_stop(model)
     return model
 
 

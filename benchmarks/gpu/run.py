@@ -26,6 +26,7 @@ PARTS = {
     "padded-256": (70, SHAPE),
     "packed-8192": (70, SHAPE),
     "packed-8192-compiled": (110, SHAPE),
+    "packed-8192-peft": (70, SHAPE),
     "zero2-losses": (60, "benchmarks.gpu.losses"),
     "ledger-chosen": (170, LEDGER),
     "recipe": (60, SHAPE),
@@ -34,6 +35,7 @@ PARTS = {
     "packed-8192-zero2": (60, SHAPE),
     "padded-256-checkpointing": (60, SHAPE),
     "packed-16384-checkpointing-compiled": (110, SHAPE),
+    "packed-8192-peft-compiled": (110, SHAPE),
     "packed-8192-nf4-checkpointing": (70, SHAPE),
     "ledger-all": (600, LEDGER),
 }

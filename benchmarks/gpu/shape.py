@@ -26,7 +26,7 @@ from benchmarks.gpu.machine import (
     peak_memory,
     row_attention,
 )
-from benchmarks.gpu.training import train
+from benchmarks.gpu.training import fuse_or_stop, train
 from stages.lib.model.deepspeed_config import configure_deepspeed
 from stages.lib.model.label_head import LabelHead
 from stages.lib.model.packed_rows import use_packed_attention
@@ -60,11 +60,14 @@ TINY = {
 }
 ACCOUNTS = 226
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
-# Rows or tokens of a step; compiled, checkpointing, ZeRO-2 with offload, weights in 4 bits.
+# Rows or tokens of a step; compiled, checkpointing, ZeRO-2 with offload, weights in 4 bits, layers
+# as peft has them instead of fused ones.
 VARIANTS = {
     "padded-256": {"rows": 256},
     "packed-8192": {"tokens": 8192},
     "packed-8192-compiled": {"tokens": 8192, "compiled": True},
+    "packed-8192-peft": {"tokens": 8192, "peft": True},
+    "packed-8192-peft-compiled": {"tokens": 8192, "peft": True, "compiled": True},
     "recipe": {"rows": 4, "checkpointing": True, "zero2": True},
     "packed-16384-checkpointing": {"tokens": 16384, "checkpointing": True},
     "packed-16384-checkpointing-compiled": {
@@ -178,7 +181,9 @@ def measure(variant: dict, tiny: bool, steps: int) -> dict[str, float]:
     model = apply_peft_adapters(model, lora, params.model)
     if packed:
         use_packed_attention(model, "training", row_attention())
-    if variant.get("compiled"):
+    if packed and not (variant.get("nf4") or variant.get("peft")):
+        fuse_or_stop(model, bool(variant.get("compiled")))
+    elif variant.get("compiled"):
         for layer in model.get_decoder().layers:
             layer.compile(backend="aot_eager" if tiny else "inductor")
     rows = random_rows(rows_a_step * (steps + WARM_UP_STEPS), shape["vocab_size"])

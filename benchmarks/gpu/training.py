@@ -8,9 +8,17 @@ from transformers import TrainingArguments
 
 from benchmarks.gpu.machine import Clock, Rows
 from stages.lib.model.batches import collate
+from stages.lib.model.fused_layers import cannot_be_fused, fuse_layers
 from stages.lib.model.optimizer import configure_optimizer
 from stages.lib.model.trainer import LabelTrainer
 from stages.lib.params.training import TrainingParams
+
+
+def fuse_or_stop(model: torch.nn.Module, compiled: bool = False) -> None:
+    """Fuse the decoder layers; one that would be measured unfused ends the part."""
+    if reason := cannot_be_fused(model):
+        raise RuntimeError(f"the layers cannot be fused: {reason}")
+    fuse_layers(model, compiled)
 
 
 def train(

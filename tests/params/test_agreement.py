@@ -120,6 +120,13 @@ def test_rows_end_to_end_need_a_number_of_tokens(tokens, right):
     assert errors(training=training) == ([] if right else expected)
 
 
+def test_only_rows_end_to_end_are_compiled():
+    training = {"packed": True, "train_batch_tokens": 8192, "compile": True}
+    assert errors(training=training) == []
+    expected = [("cannot-compile", "params_train.yaml: training.compile")]
+    assert errors(training={"compile": True}) == expected
+
+
 def test_rows_end_to_end_need_bfloat16():
     training = {"packed": True, "train_batch_tokens": 8192}
     found = errors(training=training, score={"packed": True}, model={"dtype": "float32"})

@@ -286,7 +286,9 @@ def fuse_layers(model: nn.Module, compiled: bool = False) -> None:
     """
     elementwise = PLAIN
     if compiled:
-        compiled_operators = (torch.compile(one, dynamic=False) for one in _ELEMENTWISE)
+        compiled_operators = (
+            torch.compile(one, dynamic=False, fullgraph=True) for one in _ELEMENTWISE
+        )
         names = (one.__name__ for one in _ELEMENTWISE)
         elementwise = SimpleNamespace(**dict(zip(names, compiled_operators, strict=True)))
     for layer in model.get_decoder().layers:

@@ -134,7 +134,7 @@ def _by_key_head(x: Tensor, key_heads: int) -> Tensor:
 def gate(gate_input: Tensor, up: Tensor, out: Tensor) -> Tensor:
     """Write ``silu(gate_input) * up`` (SwiGLU, Shazeer 2020); return ``silu(gate_input)``."""
     opened = F.silu(gate_input)
-    torch.mul(opened, up, out=out)
+    _multiply(opened, up, out)
     return opened
 
 
@@ -148,7 +148,19 @@ def gate_backward(
 ) -> None:
     """Write the gradients of `gate_input` and `up` into the last two parameters.
 
-    `grad` is overwritten.
+    `grad` may be overwritten.
     """
-    torch.mul(grad, opened, out=grad_up)
-    torch.ops.aten.silu_backward.grad_input(grad.mul_(up), gate_input, grad_input=grad_gate_input)
+    _multiply(grad, opened, grad_up)
+    if torch.compiler.is_compiling():
+        grad_gate_input.copy_(torch.ops.aten.silu_backward(grad * up, gate_input))
+    else:
+        silu_backward = torch.ops.aten.silu_backward.grad_input
+        silu_backward(grad.mul_(up), gate_input, grad_input=grad_gate_input)
+
+
+def _multiply(one: Tensor, other: Tensor, out: Tensor) -> None:
+    """Write a product; a compiler cannot write into a part of a matrix, and needs no such help."""
+    if torch.compiler.is_compiling():
+        out.copy_(one * other)
+    else:
+        torch.mul(one, other, out=out)

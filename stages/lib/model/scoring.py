@@ -18,7 +18,7 @@ from stages.lib.contracts.manifest import MANIFEST
 from stages.lib.contracts.tokenize import LABEL_MAP
 from stages.lib.errors import UserError
 from stages.lib.model.base_model import resolve_base_model
-from stages.lib.model.devices import check_packed, device_name
+from stages.lib.model.devices import check_packed, check_scoring, device_name
 from stages.lib.model.fixed_shapes import Batch, batches_of_fixed_shape, padded_batch
 from stages.lib.model.fused_layers import cannot_be_fused, fuse_layers
 from stages.lib.model.label_head import load_base_model
@@ -64,7 +64,7 @@ def load_trained_model(
     ------
     UserError
         The folder is damaged, the model was trained on prompts of another version, its base model
-        cannot be had, or rows cannot be laid end to end here.
+        cannot be had, the GPU lacks its number format, or rows cannot be laid end to end here.
     """
     folder = Path(folder)
     manifest = verify_manifest(folder)
@@ -83,6 +83,7 @@ def load_trained_model(
             "train it again with 'dvc repro train'",
         )
     base = saved_base_model(manifest["base_model"], trust_remote_code)
+    check_scoring(folder, base.dtype)
     if packed:
         check_packed("score", base.dtype)
     token_ids = [entry["token_id"] for entry in label_map["accounts"]]

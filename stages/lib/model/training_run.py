@@ -31,6 +31,7 @@ _OURS = {
     "label_smoothing",
     "train_batch_tokens",
     "packed",
+    "compile",
     "max_eval_rows",
     "keep_best",
     "early_stopping_patience",

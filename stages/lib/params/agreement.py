@@ -106,6 +106,13 @@ def _packed(p: SimpleNamespace) -> Iterator[UserError]:
             f"tokenize.max_tokens = {2 * longest}",
             "set it to 8192, or training.packed to false",
         )
+    if p.training.compile and not p.training.packed:
+        yield UserError(
+            "cannot-compile",
+            "params_train.yaml: training.compile",
+            "needs training.packed: true, whose passes all have one shape",
+            "set it to false, or training.packed to true",
+        )
     packed = {"training": p.training.packed, "score": p.score.packed}
     for section in (name for name in packed if packed[name] and p.model.dtype != "bfloat16"):
         yield UserError(

@@ -16,6 +16,7 @@ class TrainingParams(Section):
     per_device_train_batch_size: int = Field(ge=1)
     train_batch_tokens: int | None = Field(ge=1)
     packed: bool
+    compile: bool
     per_device_eval_batch_size: int = Field(ge=1)
     gradient_accumulation_steps: int = Field(ge=1)
     gradient_checkpointing: bool
