@@ -45,6 +45,18 @@ def test_the_arguments_are_those_configured(tmp_path, keep_best, metric, greater
     assert found.report_to == []
 
 
+@pytest.mark.parametrize("n_devices", [1, 2])
+def test_one_process_trains_on_one_gpu(tmp_path, monkeypatch, capsys, n_devices):
+    """By itself the Trainer would copy the model to all GPUs at each step (DataParallel)."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_devices)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: None)
+    training = load_params(ROOT, training=TrainingParams).training
+    found = training_arguments(training, None, False, tmp_path)
+    assert (found.n_gpu, found.device.type) == (1, "cuda")
+    assert ("1 of 2 GPUs" in capsys.readouterr().out) == (n_devices == 2)
+
+
 @pytest.mark.parametrize(
     ("name", "warmup_steps"),
     [("linear", 3), ("linear", 0), ("cosine", 2), ("constant_with_warmup", 3)],

@@ -64,7 +64,7 @@ def training_arguments(
     if training.keep_best:
         best = {"metric_for_best_model": training.keep_best.replace("val_", "eval_")}
         best |= {"greater_is_better": training.keep_best == "val_accuracy"}
-    return TrainingArguments(
+    arguments = TrainingArguments(
         output_dir=str(scratch),
         deepspeed=deepspeed,
         bf16=bf16,
@@ -80,6 +80,14 @@ def training_arguments(
         **best,
         **training.model_dump(exclude=_OURS),
     )
+    if arguments.n_gpu > 1:  # a process of its own for each is faster, and adds gradients exactly
+        print(
+            f"this process trains on 1 of {arguments.n_gpu} GPUs; training.launcher can start one "
+            "for each",
+            flush=True,
+        )
+        arguments._n_gpu = 1
+    return arguments
 
 
 def make_trainer(
