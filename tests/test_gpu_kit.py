@@ -16,8 +16,8 @@ from benchmarks.gpu import run as kit
 from stages.lib.model.packed_rows import plain_attention
 
 # One of each kind; the others differ in numbers alone, and take minutes more.
-KINDS = ["padded-256", "packed-8192-compiled", "zero2-losses", "ledger-chosen", "recipe"]
-KINDS += ["packed-8192-nf4"]
+KINDS = ["packed-8192", "zero2-losses", "ledger-chosen", "recipe", "packed-8192-nf4"]
+KINDS += ["packed-8192-peft-compiled"]
 
 
 @pytest.mark.slow

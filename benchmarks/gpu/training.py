@@ -8,6 +8,7 @@ from transformers import TrainingArguments
 
 from benchmarks.gpu.machine import Clock, Rows
 from stages.lib.model.batches import collate
+from stages.lib.model.deepspeed_config import compile_nothing
 from stages.lib.model.fused_layers import cannot_be_fused, fuse_layers
 from stages.lib.model.optimizer import configure_optimizer
 from stages.lib.model.trainer import LabelTrainer
@@ -47,6 +48,8 @@ def train(
     **settings
         Further arguments of the Trainer.
     """
+    if deepspeed:
+        compile_nothing()
     names = ("learning_rate", "max_grad_norm", "weight_decay", "num_train_epochs", "seed")
     names += ("per_device_train_batch_size", "warmup_steps", "lr_scheduler_type")
     with tempfile.TemporaryDirectory() as folder:
