@@ -120,7 +120,8 @@ def test_the_frozen_weights_are_parts_of_one_matrix_and_no_second_copy(settings)
     storages = {weight.untyped_storage().data_ptr(): weight.untyped_storage() for weight in frozen}
     (storage,) = storages.values()
     rank = sum(len(weight) for weight in adapters(modules)[::2])
-    assert storage.nbytes() == 8 * (12 + rank) * (7 + rank)
+    rounded = 8 if rank else 0
+    assert rank < 8 and storage.nbytes() == 8 * (12 + rounded) * (7 + rounded)
 
 
 def test_adapters_that_changed_in_place_are_seen():

@@ -67,7 +67,8 @@ class SideBySide:
                 self._places.append((*place, module.scaling[_ADAPTER]))
                 rank = last
             first_output += size
-        self._rank, self._matrix = rank, None
+        # Rounded up, so that rows begin where a GPU's fast products need it; what is added is zero.
+        self._rank, self._matrix = -(-rank // 8) * 8, None
 
     @property
     def adapters(self) -> list[nn.Parameter]:
