@@ -171,9 +171,7 @@ def train_and_wait_in_step_7() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", [2, 3])
-def test_two_ranks_that_are_killed_resume_and_give_that_model_too(
-    plain, tokenized, tmp_path, stage
-):
+def test_a_killed_deepspeed_run_resumes(plain, tokenized, tmp_path, stage):
     values = {"training__per_device_train_batch_size": 4, **DEEPSPEED}
     values |= {"deepspeed__zero_optimization__stage": stage}
     whole = copy_of(tokenized, tmp_path / "whole", **values)
