@@ -1,11 +1,14 @@
 """`check` refuses wrong parameters and writes the same bytes for all right ones."""
 
 import subprocess
+from contextlib import chdir
 
 import pytest
 from project import copy_project, run_stage, set_params
 
+from stages import check
 from stages.check import check_history, check_source
+from stages.lib.errors import UserError
 
 VALID = b"All parameters are valid.\n"
 
@@ -15,6 +18,13 @@ def project(tmp_path_factory):
     project = copy_project(tmp_path_factory.mktemp("check"))
     (project / "data/raw").mkdir(parents=True)
     return project
+
+
+def refusal(project) -> UserError:
+    """Return what the stage, in this process, says of the parameters."""
+    with chdir(project), pytest.raises(UserError) as caught:
+        check.main()
+    return caught.value
 
 
 def test_any_valid_parameters_give_the_same_output(project):
@@ -36,12 +46,11 @@ def test_any_valid_parameters_give_the_same_output(project):
 )
 def test_a_wrong_value_costs_one_line(project, key, wrong, code, tmp_path):
     set_params(project, {key: wrong})
-    done = run_stage("check", project)
+    error = refusal(project)
     set_params(project, {"lora.r": 16, "training.learning_rate": 1e-3})
     set_params(project, {"feature.date_column": "date", "ingest.source": "data/raw"})
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error[{code}]: params") and key in line
+    (line,) = str(error).splitlines()
+    assert error.code == code and line.startswith("params") and key in line
 
 
 def test_all_mistakes_are_told_at_once(project):
@@ -60,11 +69,10 @@ def test_a_file_of_an_older_version_costs_one_line(project):
     lines = [line for line in before.splitlines() if line.split(":")[0].strip() not in
              ("duplicates", "use_dora", "short_rows")]  # fmt: skip
     file.write_text("\n".join(lines), encoding="utf-8")
-    done = run_stage("check", project)
+    error = refusal(project)
     file.write_text(before, encoding="utf-8")
-    assert done.returncode == 1
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error[missing-key]: params.yaml: ")
+    (line,) = str(error).splitlines()
+    assert error.code == "missing-key" and line.startswith("params.yaml: ")
     for key in ("ingest.reading.0.short_rows", "preprocess.duplicates", "lora.use_dora"):
         assert key in line
 
@@ -73,10 +81,10 @@ def test_a_section_too_many_is_a_mistake(project):
     file = project / "params_train.yaml"
     before = file.read_text(encoding="utf-8")
     file.write_text(before + "\nspilt: {}\n", encoding="utf-8")
-    done = run_stage("check", project)
+    error = refusal(project)
     file.write_text(before, encoding="utf-8")
-    assert done.returncode == 1
-    assert done.stderr.startswith("error[invalid-parameter]: params_train.yaml: spilt: ")
+    assert error.code == "invalid-parameter"
+    assert str(error).startswith("params_train.yaml: spilt: ")
 
 
 def test_a_ledger_that_is_on_another_machine_may_be_missing(tmp_path):

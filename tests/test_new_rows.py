@@ -38,7 +38,7 @@ def test_the_docs_code_the_sample(page):
 
 @pytest.mark.slow
 def test_the_text_experts_code_the_sample_as_well_as_the_test_rows(tmp_path, monkeypatch):
-    """Without the language model, and with one network, so that it takes a minute."""
+    """Without the language model, and with one small network, so that it takes seconds."""
     from trained_project import write_light_models
 
     from stages import feature, ingest, predict, preprocess
@@ -46,7 +46,8 @@ def test_the_text_experts_code_the_sample_as_well_as_the_test_rows(tmp_path, mon
     for name in ("params.yaml", "params_train.yaml", *(p.name for p in ROOT.glob("req*.txt"))):
         shutil.copy2(ROOT / name, tmp_path)
     shutil.copytree(ROOT / "data/raw", tmp_path / "data/raw")
-    set_params(tmp_path, {"classify.text_classifier.networks": 1})
+    small = {"classify.text_classifier.networks": 1, "classify.text_classifier.hidden": 64}
+    set_params(tmp_path, small)
     with chdir(tmp_path):
         for stage in (ingest, preprocess, feature):
             stage.main()

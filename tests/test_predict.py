@@ -5,14 +5,16 @@ import os
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from coded_files import read_coded, with_cells
-from project import ROOT, environment, set_params
+from forked_stages import Forked
+from project import ROOT, set_params
+from project import run as run_process
 from refusals import refused
 from small_ledger import ACCOUNT, HEADER, ledger_rows, write_ledger, write_new_rows
 from trained_project import change_json
@@ -199,60 +201,58 @@ def test_posted_rows_and_a_chart_are_taken(new, tmp_path, monkeypatch, capsys):
 # As a process ------------------------------------------------------------------------------------
 
 
-def start(folder: Path, *arguments: object, **more) -> subprocess.Popen:
-    command = [sys.executable, "-m", "stages.predict", *map(str, arguments)]
-    path = {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(
-        command, cwd=folder, env=environment(**path), stderr=subprocess.PIPE, text=True, **more
-    )
+def predict_as(limit: int, *arguments: object) -> None:
+    """Run the command, which can write no file that is larger than `limit` bytes."""
+    sys.argv = ["predict", *map(str, arguments)]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    predict.main()
+
+
+def start(folder: Path, *arguments: object, limit: int = resource.RLIM_INFINITY) -> Forked:
+    return Forked(partial(predict_as, limit, *arguments), folder)
 
 
 def test_a_refusal_ends_the_process_with_one_line_and_code_1(light_project, new, tmp_path):
     folder = shutil.copytree(light_project, tmp_path / "project")
     shutil.rmtree(folder / "models")
-    process = start(folder, new, tmp_path / "coded.csv")
-    _, err = process.communicate()
-    assert process.returncode == 1
-    assert err.startswith("error[no-model]: models/train: ") and len(err.splitlines()) == 1
+    command = [sys.executable, "-m", "stages.predict", str(new), str(tmp_path / "coded.csv")]
+    done = run_process(command, folder, PYTHONPATH=str(ROOT))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error[no-model]: models/train: ")
+    assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
 @pytest.mark.parametrize("ending", [".csv", ".xlsx"])
-def test_a_run_that_is_stopped_leaves_no_sheet(light_project, new, tmp_path, number, ending):
-    out = tmp_path / f"coded{ending}"
+def test_a_run_that_is_stopped_leaves_no_sheet(light_project, new, tmp_path, ending):
+    project = shutil.copytree(light_project, tmp_path / "project")
+    place = tmp_path / "out"
+    place.mkdir()
     write_new_rows(new, ledger_rows() * 40)
-    process = start(light_project, new, out)
-    while not list(tmp_path.glob("*.partial/*")) and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(number)
-    process.communicate()
-    assert process.returncode in (-number, 128 + number)
-    left = {path.name.partition(".")[0] + path.suffix for path in tmp_path.iterdir()}
-    killed = {"coded.partial"} if number == signal.SIGKILL else set()
-    assert left == {"march.csv", *killed}
-    process = start(light_project, new, out)
-    process.communicate()
-    assert process.returncode == 0 and out.is_file()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL):
+        command = start(project, new, place / f"coded{ending}")
+        while not list(place.glob("*.partial/*")) and command.process.is_alive():
+            time.sleep(0.02)
+        os.kill(command.process.pid, number)
+        assert command.end().returncode in (-number, 128 + number)
+        left = {path.name.partition(".")[0] + path.suffix for path in place.iterdir()}
+        assert left == ({"coded.partial"} if number == signal.SIGKILL else set())
+    done = start(project, new, place / f"coded{ending}").end()
+    assert done.returncode == 0 and (place / f"coded{ending}").is_file(), done.stderr
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", [".csv", ".xlsx", ".parquet"])
 def test_a_full_disk_leaves_nothing_and_is_one_line(light_project, new, tmp_path, ending):
+    project = shutil.copytree(light_project, tmp_path / "project")
     rows = [with_cells(row, purpose=os.urandom(5_000).hex()) for row in ledger_rows()]
     write_new_rows(new, rows)
     limit = 300_000  # the rows themselves, spooled, are larger
-
-    process = start(
-        light_project,
-        new,
-        tmp_path / f"coded{ending}",
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
-    )
-    _, err = process.communicate()
-    assert process.returncode == 1
-    assert err.splitlines()[-1].startswith("error[cannot-write]: ") and "Traceback" not in err
-    assert [path.name for path in tmp_path.iterdir()] == ["march.csv"]
+    done = start(project, new, tmp_path / f"coded{ending}", limit=limit).end()
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error[cannot-write]: ")
+    assert "Traceback" not in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["march.csv", "project"]
 
 
 def test_a_parameter_of_the_section_is_checked(light_project, new, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +10,15 @@ from pathlib import Path
 import pytest
 from dvc.utils.cli_parse import to_path_overrides
 from dvc.utils.hydra import apply_overrides
-from project import ROOT, copy_project, run
-from small_ledger import ledger_rows, write_ledger
-from tiny_model import write_tiny_model
+from project import ROOT, run, set_params, stages_that_ran, tiny_params
+from s3_server import commit
 
 from stages.check import IN_FIRST_FILE, SECTIONS
 from stages.lib.params.agreement import check_agreement
 from stages.lib.params.files import PARAM_FILES, check_places, load_params, read_yaml
 from stages.lib.tables import read_table
+
+pytest_plugins = ["team"]
 
 RECIPES = sorted((ROOT / "recipes").glob("*.args"))
 
@@ -126,22 +128,29 @@ def test_the_recipe_for_qwen3_4b_is_the_one_described(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
-def test_a_recipe_trains_a_small_random_model_in_place_of_its_weights(recipe, tmp_path):
-    model = tmp_path / "small-model"
-    write_tiny_model(model)
-    repository = copy_project(tmp_path / "repository")
-    write_ledger(repository / "data/raw/ledger.csv", ledger_rows())
-    for command in (["git", "init", "-q"], ["git", "add", "-A"], ["git", "commit", "-qm", "x"]):
-        assert run(command, repository).returncode == 0
+def test_a_recipe_trains_a_small_random_model_in_place_of_its_weights(
+    recipe, reproduced, tiny_model, tmp_path
+):
+    """What does not depend on the model has run already."""
+    repository = shutil.copytree(reproduced, tmp_path / "repository", symlinks=True)
+    for name in PARAM_FILES:
+        shutil.copy2(ROOT / name, repository / name)
+    tiny = tiny_params(tiny_model)
+    quick = {key: tiny[key] for key in tiny if key.startswith(("classify.", "evaluate."))}
+    set_params(repository, quick)
+    commit(repository, "all other parameters as they are")
 
     small = repository / "recipes/small.args"
     lines = recipe.read_text(encoding="utf-8").splitlines()
     lines = [line for line in lines if not re.search(r":model\.(name|revision)=", line)]
-    lines += [f"-S params_train.yaml:model.{key}" for key in (f"name={model}", "revision=null")]
+    lines += [
+        f"-S params_train.yaml:model.{key}" for key in (f"name={tiny_model}", "revision=null")
+    ]
     small.write_text("\n".join(lines) + "\n", encoding="utf-8")
     command = f"grep -v '^#' {small.relative_to(repository)} | xargs dvc exp run"
     done = run(["bash", "-o", "pipefail", "-c", command], repository)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert stages_that_ran(done.stdout) == ["check", "tokenize", "train", "score", "evaluate"]
 
     params = applied(tmp_path, overrides(recipe))
     saved = json.loads((repository / "models/train/adapter_config.json").read_text())
@@ -149,6 +158,6 @@ def test_a_recipe_trains_a_small_random_model_in_place_of_its_weights(recipe, tm
         assert saved["target_modules"] == sorted(params["lora.target_modules"])
     assert saved["layers_to_transform"] is None  # adapters in all layers
     manifest = json.loads((repository / "models/train/manifest.json").read_text())
-    assert manifest["base_model"]["name"] == str(model)
+    assert manifest["base_model"]["name"] == str(tiny_model)
     predictions = read_table(repository / "data/evaluate/predictions.parquet")
     assert predictions.num_rows == 12

@@ -1,25 +1,25 @@
 """Trainings that are interrupted: they resume, and end in the same bytes.
 
-Here a training dies of an exception within the test's process. Real kills are slow; they fork from
-a server that has imported the libraries once.
+Here a training dies of an exception within the test's process. Real kills are slow.
 """
 
-import multiprocessing
 import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
+from collections.abc import Callable
 from contextlib import chdir
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
-from project import ROOT, environment, run, set_params
+from forked_stages import Forked
+from project import environment, run, set_params
 from refusals import refused
 from training import (
     copy_of,
@@ -34,7 +34,6 @@ from training import (
 from stages import train
 from stages.lib.model import trainer as training_loop
 from stages.lib.params.files import load_params
-from stages.lib.process import run_stage as exit_as_a_stage
 
 
 class Killed(BaseException):
@@ -180,52 +179,26 @@ def _kill_after_step(step: int, share: float) -> None:
     training_loop.label_loss = counted
 
 
-def _child(folder: Path, log: Path, step: int, share: float) -> None:
-    os.chdir(folder)
-    with log.open("w") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    torch.set_num_threads(1)
+def train_and_die(step: int, share: float) -> None:
     if step:
         _kill_after_step(step, share)
-    exit_as_a_stage(train.main)
-
-
-@pytest.fixture
-def forked(monkeypatch):
-    """Return a function that trains in a process, and returns its exit code and output.
-
-    It dies in its step `step`, if it has so many steps to do.
-    """
-    server = multiprocessing.get_context("forkserver")
-    server.set_forkserver_preload(["stages.train", "dvclive", "deepspeed", "test_train_resume"])
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), str(ROOT / "tests")]))
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-
-    def start(folder: Path, step: int = 0, share: float = 0.0):
-        log = folder / "train.log"
-        process = server.Process(target=_child, args=(folder, log, step, share))
-        process.start()
-        process.join()
-        return process.exitcode, log.read_text(encoding="utf-8")
-
-    return start
+    train.main()
 
 
 @pytest.mark.slow
-def test_twenty_kills_at_random_moments_change_nothing(tokenized, forked, trained, tmp_path):
+def test_twenty_kills_at_random_moments_change_nothing(tokenized, trained, tmp_path):
     """Moments lie within two steps of a drawn one of ten; every second step saves a checkpoint."""
     draw = random.Random(42)
     folder = copy_of(tokenized, tmp_path / "project")
     kills, resumed, finished = 0, 0, 0
     while kills < 20 or not finished:
         step = draw.randint(2, 7) if kills < 20 else 0
-        code, log = forked(folder, step, draw.uniform(0, 2))
-        resumed += "resuming from" in log
-        if code == -signal.SIGPROF:
+        done = Forked(partial(train_and_die, step, draw.uniform(0, 2)), folder).end()
+        resumed += "resuming from" in done.stdout
+        if done.returncode == -signal.SIGPROF:
             kills += 1
             continue
-        assert code == 0, log
+        assert done.returncode == 0, done.stderr
         finished += 1
         assert results(folder) == results(trained)
         shutil.rmtree(folder / "models")  # as dvc does before it runs the stage again
@@ -257,37 +230,46 @@ def test_a_killed_dvc_takes_the_training_with_it(tokenized, tmp_path):
     assert psutil.wait_procs(family, timeout=60)[1] == []
 
 
+def wait_for_first_checkpoint(folder: Path, is_alive: Callable[[], bool]) -> None:
+    while not list(folder.glob(".scratch/train-*/checkpoint-2/sha256.json")):
+        assert is_alive()
+        time.sleep(0.01)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("ranks", [1, 2])
-def test_a_stopped_run_fails_leaves_no_orphan_and_resumes(
-    tokenized, trained, tmp_path, number, ranks
-):
+def test_a_stopped_run_fails_and_resumes(tokenized, trained, tmp_path, number):
     folder = copy_of(tokenized, tmp_path / "project")
-    command = [sys.executable, "-m", "stages.train"]
-    if ranks == 2:
-        command = torchrun("--standalone", "--nproc_per_node=2")
+    training = Forked(train.main, folder)
+    wait_for_first_checkpoint(folder, training.process.is_alive)
+    family = psutil.Process(training.process.pid).children(recursive=True)
+    os.kill(training.process.pid, number)
+    done = training.end()
+    assert done.returncode == {signal.SIGINT: 130, signal.SIGTERM: -signal.SIGTERM}[number]
+    assert psutil.wait_procs(family, timeout=60)[1] == []
+    assert not (folder / "models/train").exists()
+    assert ("error[interrupted]" in done.stderr) == (number == signal.SIGINT)
+    assert "Traceback" not in done.stderr
+    done = Forked(train.main, folder).end()
+    assert done.returncode == 0, done.stderr
+    assert "resuming from checkpoint-" in done.stdout
+    assert results(folder) == results(trained)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ranks_that_are_stopped_fail_and_leave_no_orphan(tokenized, tmp_path, number):
+    folder = copy_of(tokenized, tmp_path / "project")
     process = subprocess.Popen(
-        command,
+        torchrun("--standalone", "--nproc_per_node=2"),
         cwd=folder,
         env=environment(),
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        stderr=subprocess.DEVNULL,
     )
-    while not list(folder.glob(".scratch/train-*/checkpoint-2/sha256.json")):
-        assert process.poll() is None
-        time.sleep(0.01)
-    family = [*psutil.Process(process.pid).children(recursive=True)]
+    wait_for_first_checkpoint(folder, lambda: process.poll() is None)
+    family = psutil.Process(process.pid).children(recursive=True)
     process.send_signal(number)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode != 0
+    assert process.wait(timeout=120) != 0
     assert psutil.wait_procs(family, timeout=60)[1] == []
     assert not (folder / "models/train").exists()
-    if ranks == 1:
-        assert ("error[interrupted]" in errors) == (number == signal.SIGINT)
-        assert "Traceback" not in errors
-        done = run(command, folder)
-        assert done.returncode == 0, done.stderr
-        assert "resuming from checkpoint-" in done.stdout
-        assert results(folder) == results(trained)
