@@ -18,7 +18,7 @@ from stages.lib.ledger.source import Source
 # Among hundreds of texts some are addresses, which masking would change.
 PARAMS = ingest_params("raw", mask=[])
 CALM = {"deadline": None, "suppress_health_check": list(HealthCheck)}
-FEW, MANY = settings(max_examples=40, **CALM), settings(max_examples=400, **CALM)
+FEW, MANY = settings(max_examples=40, **CALM), settings(max_examples=700, **CALM)
 
 # What cells may hold: anything but characters of which ingest promises to make something else.
 TEXT = st.text(
