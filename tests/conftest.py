@@ -10,6 +10,11 @@ from tiny_model import write_tiny_model
 
 # One thread a worker: threads that wait for each other take minutes instead of seconds.
 os.environ["OMP_NUM_THREADS"] = "1"
+# One core a worker: a stage that has two starts two more processes, which import all that it does.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    cores = sorted(os.sched_getaffinity(0))
+    number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+    os.sched_setaffinity(0, {cores[number % len(cores)]})
 
 # A shell that starts the tests in the background, or nohup, has them and their children ignore
 # these signals.

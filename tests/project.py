@@ -137,6 +137,11 @@ def stages_that_ran(output: str) -> list[str]:
     return re.findall(r"Running stage '(\w+)'", output)
 
 
+def stages_restored(output: str) -> list[str]:
+    """Return the stages that `dvc` said it took from its run cache, in order."""
+    return re.findall(r"Stage '(\w+)' is cached", output)
+
+
 def locked_outputs(repository: Path) -> dict[str, str]:
     """Return the md5 of each output in dvc.lock."""
     lock = YAML(typ="safe").load(repository / "dvc.lock")

@@ -4,13 +4,15 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
 import tomllib
 import urllib.request
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from hashlib import pbkdf2_hmac
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -21,7 +23,7 @@ from s3_server import die_with_parent, free_ports
 from small_experiments import without_cache, write_experiments
 from test_requirements import normalized, pins
 
-from stages.lib.tracking.server import shown_address
+from stages.lib.tracking.server import QUIET, shown_address
 
 # Packages that only these tests need, each in a folder of its own.
 CLIENT, SERVER = ROOT / ".scratch/mlflow", ROOT / ".scratch/mlflow-server"
@@ -99,6 +101,50 @@ def test_the_extra_is_pinned_and_agrees_with_the_pins_of_the_project():
 
 # With one
 
+# Programs in forks of a process that has imported what they need, which takes longer than they.
+FORKS = """
+import json, os, sys
+import mlflow, stages.lib.tracking.experiments, stages.lib.tracking.server
+for line in sys.stdin:
+    program, folder, options, variables = json.loads(line)
+    if os.fork() == 0:
+        for number, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(name, os.O_CREAT | os.O_TRUNC | os.O_WRONLY), number)
+        os.chdir(folder)
+        os.environ.update(variables)
+        sys.argv = ["track", *options]
+        exec(program, {"__name__": "__main__"})
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
+TRACK = "import runpy; runpy.run_module('stages.track', run_name='__main__')"
+
+
+@pytest.fixture(scope="module")
+def forked(tmp_path_factory):
+    """Return a function that runs a program with mlflow, of which the start is not the subject."""
+    place = tmp_path_factory.mktemp("forks")
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKS],
+        cwd=place,
+        env=environment(PYTHONPATH=installed(CLIENT), NO_PROXY="127.0.0.1", **QUIET),
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        preexec_fn=die_with_parent,
+    )
+
+    def run_forked(program: str, folder: Path, *options: str, **variables: str):
+        request = [program, str(folder), options, {"MLFLOW_TRACKING_TOKEN": "", **variables}]
+        print(json.dumps(request), file=process.stdin, flush=True)
+        code = int(process.stdout.readline())
+        out, err = ((place / name).read_text("utf-8") for name in ("out", "err"))
+        return subprocess.CompletedProcess(program, code, out, err)
+
+    with process:
+        yield run_forked
+        process.stdin.close()
+
 
 @contextmanager
 def running(folder: Path, port: int):
@@ -133,11 +179,19 @@ def running(folder: Path, port: int):
             with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health"):
                 break
             time.sleep(0.2)
+        make_the_password_cheap(folder / "basic_auth.db")
         yield
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, 15)
         process.wait()
+
+
+def make_the_password_cheap(path: Path) -> None:
+    """Store a hash of the password that is quick to check: the server checks it in each request."""
+    digest = pbkdf2_hmac("sha256", PASSWORD.encode(), b"salt", 1).hex()
+    with closing(sqlite3.connect(path)) as base, base:
+        base.execute("UPDATE users SET password_hash = ?", [f"pbkdf2:sha256:1$salt${digest}"])
 
 
 @pytest.fixture(scope="module")
@@ -148,7 +202,7 @@ def team(tmp_path_factory):
     with running(folder, port):
         repository = write_experiments(folder / "repository")
         address = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", **LOGIN}
-        yield repository, {"path": installed(CLIENT), **address}
+        yield repository, address
 
 
 ASK = """
@@ -168,31 +222,23 @@ print(json.dumps(found))
 """
 
 
-def ask(variables: dict[str, str], place: str = "account-coder") -> dict[str, list[dict]]:
+def ask(forked, server: dict[str, str], place: str = "account-coder") -> dict[str, list[dict]]:
     """Return the runs that the server has, by name."""
-    rest = {name: value for name, value in variables.items() if name != "path"}
-    done = subprocess.run(
-        [sys.executable, "-c", ASK, place],
-        env=environment(**rest, PYTHONPATH=variables["path"], NO_PROXY="127.0.0.1"),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout)
+    return json.loads(forked(ASK, ROOT, place, **server).stdout)
 
 
 @pytest.mark.slow
-def test_each_experiment_and_the_workspace_are_sent_once(team):
+def test_each_experiment_and_the_workspace_are_sent_once(team, forked):
     repository, server = team
-    first = track(repository, "--all", **server)
+    first = track(repository, "--all", path=installed(CLIENT), **server)
     assert (first.returncode, first.stderr) == (0, ""), first.stderr
     said = [line.partition(": ")[2].partition(" with")[0] for line in first.stdout.splitlines()]
     assert said == ["rank32: sent", "rank8: sent"]
-    again = track(repository, "--all", **server).stdout.splitlines()
+    again = forked(TRACK, repository, "--all", **server).stdout.splitlines()
     assert [line.rpartition(": ")[2] for line in again] == ["is there already"] * 2
     for ending in ("sent with 4 parameters, 1 metrics and the report", "is there already"):
-        assert track(repository, **server).stdout.rstrip().endswith(ending)
-    runs = ask(server)
+        assert forked(TRACK, repository, **server).stdout.rstrip().endswith(ending)
+    runs = ask(forked, server)
     revision = runs["rank32"][0]["tags"]["git.revision"]
     assert {name.partition("-")[0]: len(found) for name, found in runs.items()} == {
         "main": 1,
@@ -212,35 +258,26 @@ def test_each_experiment_and_the_workspace_are_sent_once(team):
 
 
 @pytest.mark.slow
-def test_the_model_is_sent_if_asked_and_an_interrupted_run_is_sent_anew(team):
+def test_the_model_is_sent_if_asked_and_an_interrupted_run_is_sent_anew(team, forked):
     repository, server = team
     place = ("--experiment", "models")
-    cut = "import mlflow, os, runpy, sys\n"
-    cut += "mlflow.MlflowClient.log_artifacts = lambda *a: os._exit(9)\n"
-    cut += (
-        f"sys.argv = ['track', *{place!r}]; runpy.run_module('stages.track', run_name='__main__')"
-    )
-    variables = {name: value for name, value in server.items() if name != "path"}
-    done = subprocess.run(
-        [sys.executable, "-c", cut],
-        cwd=repository,
-        env=environment(**variables, PYTHONPATH=server["path"], NO_PROXY="127.0.0.1"),
-    )
+    cut = "import mlflow, os\nmlflow.MlflowClient.log_artifacts = lambda *a: os._exit(9)\n"
+    done = forked(cut + TRACK, repository, *place, **server)
     assert done.returncode == 9
-    (name,) = ask(server, "models")
-    assert ask(server, "models")[name][0]["status"] == "RUNNING"
-    assert track(repository, *place, "--with-model", **server).returncode == 0
-    (sent,) = ask(server, "models")[name]
+    (name,) = ask(forked, server, "models")
+    assert ask(forked, server, "models")[name][0]["status"] == "RUNNING"
+    assert forked(TRACK, repository, *place, "--with-model", **server).returncode == 0
+    (sent,) = ask(forked, server, "models")[name]
     assert sent["status"] == "FINISHED"
     assert sent["files"] == ["models/train/adapter.bin", "report.html"]
 
 
 @pytest.mark.slow
-def test_a_result_that_is_not_here_is_named_and_the_others_are_sent(team, tmp_path):
+def test_a_result_that_is_not_here_is_named_and_the_others_are_sent(team, forked, tmp_path):
     repository, server = team
     copy = shutil.copytree(repository, tmp_path / "copy", symlinks=True)
     without_cache(copy)
-    done = track(copy, "--all", "--experiment", "half", **server)
+    done = forked(TRACK, copy, "--all", "--experiment", "half", **server)
     assert done.returncode == 1
     lines = done.stderr.splitlines()
     assert [line.partition(": cannot")[0].rpartition(" ")[2] for line in lines] == [
@@ -250,7 +287,7 @@ def test_a_result_that_is_not_here_is_named_and_the_others_are_sent(team, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_wrong_login_is_refused_in_one_line(team):
+def test_a_wrong_login_is_refused_in_one_line(team, forked):
     repository, server = team
     for wrong in (
         {"MLFLOW_TRACKING_PASSWORD": "x"},
@@ -261,14 +298,14 @@ def test_a_wrong_login_is_refused_in_one_line(team):
         },
     ):
         start = time.monotonic()
-        line = refusal(track(repository, **{**server, **wrong}))
+        line = refusal(forked(TRACK, repository, **{**server, **wrong}))
         assert line.startswith("error[login-refused]: http://127.0.0.1:")
         assert "401" in line and time.monotonic() - start < 30
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["down", "silent", "another"])
-def test_a_server_that_does_not_answer_is_named_within_seconds(tmp_path, kind):
+def test_a_server_that_does_not_answer_is_named_within_seconds(forked, tmp_path, kind):
     """Nobody listens; somebody takes the call and says nothing; it is no tracking server."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -279,7 +316,7 @@ def test_a_server_that_does_not_answer_is_named_within_seconds(tmp_path, kind):
             threading.Thread(target=answer, args=[listener], daemon=True).start()
         address = {"MLFLOW_TRACKING_URI": f"http://kim:secret@127.0.0.1:{port}"}
         start = time.monotonic()
-        line = refusal(track(tmp_path, path=installed(CLIENT), **address))
+        line = refusal(forked(TRACK, tmp_path, **address))
         listener.close()
     code = "server-error" if kind == "another" else "no-server"
     assert line.startswith(f"error[{code}]: http://127.0.0.1:{port}: ")
