@@ -123,7 +123,7 @@ def test_a_section_in_both_files_is_refused_with_the_form_to_type(tmp_path):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ("a: [1", "params.yaml, line 1"),
+        ("a: [1", "params.yaml, line 2"),
         ("a: 1\na: 2\n", "params.yaml, line 2"),
         ("a: \t- b\n c", "params.yaml, line 1"),
         ("- 1\n", "params.yaml"),
