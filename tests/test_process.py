@@ -1,14 +1,18 @@
 """Life cycle of a stage: exit codes, one at a time, none that outlives its dvc."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
+from types import SimpleNamespace
 
 import psutil
 import pytest
 from project import ROOT, environment, run
 from refusals import refused
 
+from stages.lib import process
 from stages.lib.errors import UserError
 from stages.lib.process import only_one, run_stage
 
@@ -74,6 +78,18 @@ def test_a_stage_dies_with_its_dvc_a_shell_between_them(tmp_path, sign):
     process.wait()
     alive = psutil.wait_procs([stage], timeout=60)[1]
     assert alive == []
+
+
+def test_a_dvc_that_ends_between_two_questions_is_gone(monkeypatch):
+    def status():
+        raise psutil.NoSuchProcess(1)
+
+    stopped = threading.Event()
+    dvc = SimpleNamespace(is_running=lambda: True, status=status)
+    monkeypatch.setattr(process, "_dvc_ancestor", lambda: dvc)
+    monkeypatch.setattr(os, "kill", lambda *signal_to: stopped.set())
+    process.stop_when_dvc_dies()
+    assert stopped.wait(10)
 
 
 def test_a_stage_whose_dvc_died_before_it_looked_does_not_start():
