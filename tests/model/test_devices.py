@@ -60,7 +60,9 @@ def test_a_machine_without_a_compiler_cannot_compile(monkeypatch, tmp_path):
     from torch._inductor import config
 
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(config.cpp, "cxx", (None, str(tmp_path / "g++")))
-    with refused("cannot-compile", "training.compile", "compiler") as caught:
+    with (
+        config.patch("cpp.cxx", (None, str(tmp_path / "g++"))),
+        refused("cannot-compile", "training.compile", "compiler") as caught,
+    ):
         check_compiler()
     assert "\n" not in str(caught.value)
